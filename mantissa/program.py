@@ -21,7 +21,8 @@ loop       MATMUL                                      MAX, SUM, ADD
 At each step the word at ``address`` is read, or ``pad`` in every lane if ``(y, x)`` is outside
 ``height`` x ``width``. When loop ``j`` advances (the loops below it start again) ``address``, ``y`` and
 ``x`` grow by ``loop[j].address``, ``.y`` and ``.x``: these are deltas from the last step of the loops
-below, not strides.
+below, not strides. The first step is at ``input``, ``y``, ``x``: with padding, where ``y`` or ``x`` are negative,
+``input`` is before the tensor and may be negative; only addresses of words that are read must exist.
 
 * MATMUL: a pass is one run of loops 1 and 0; every pass multiplies all its words with one weight tile
   (``array`` words, taken from the weight memory in order from ``weights``) into accumulators, one vector
@@ -111,7 +112,7 @@ def _table() -> tuple[Field, ...]:
     layout = [("op", 4, False, 0), ("pad", 8, True, 0), ("zero_point", 8, True, 0),
               ("low", 8, True, 0), ("high", 8, True, 0),
               ("height", 10, False, 1), ("width", 10, False, 1), ("y", 8, True, 0), ("x", 8, True, 0),
-              ("input", 18, False, 0), ("output", 18, False, 0),
+              ("input", 19, True, 0), ("output", 18, False, 0),
               ("output_step", 12, False, 0), ("output_wrap", 19, True, 0),
               ("weights", 18, False, 0), ("params", 16, False, 0)]
     for n in range(LOOPS):
