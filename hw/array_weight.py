@@ -1,0 +1,159 @@
+"""Weight-stationary integer array."""
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .array_widths import check_dimension, check_operand, delayed, exact_width, levels, pipelined_sum
+from .dsp_pair import FIELD, truncated_product
+
+__all__ = ["WeightStationary"]
+
+Sums = tuple[list[Value], int]
+"""Per column its sum, and the stages it took."""
+
+
+class WeightStationary(wiring.Component):
+    """Vector times matrix, the matrix held in the array.
+
+    ``sum[c]`` is the exact sum over ``r`` of ``a[r] * w[r][c]``. One vector per cycle; latency is 3 cycles plus one
+    per level of the adder tree over the rows, and two more when packed. A weight tile is loaded row by row, row 0 first, while
+    the previous tile is in use; a vector with ``swap`` set is the first to use the next tile, and waits until that tile is
+    complete. Swapping takes no cycle of its own, and a new tile may begin in the very cycle its predecessor is swapped in.
+    Before the first swap the sums are unspecified.
+
+    Parameters
+    ----------
+    rows : :class:`int`
+        Length of the vectors.
+    columns : :class:`int`
+        Sums per vector; even when packed.
+    packed : :class:`bool`
+        Whether two columns share one 18-bit multiplier. Takes 8-bit operands.
+    a_width, b_width : :class:`int`
+        Bits of the vectors' elements and of the weights, both signed.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature({"a": rows * signed(a_width), "swap": 1}))`
+        Vectors.
+    i_w : :py:`In(stream.Signature({"w": columns * signed(b_width)}))`
+        Rows of weights; ``rows`` transactions make a tile.
+    o : :py:`Out(stream.Signature({"sum": columns * signed(exact)}))`
+        Sums, as wide as the largest possible needs.
+    """
+    i: stream.Interface
+    i_w: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, rows: int, columns: int, packed: bool = False, *, a_width: int = 8, b_width: int = 8) -> None:
+        check_dimension("Rows", rows)
+        check_dimension("Columns", columns)
+        check_operand("Width of a", a_width)
+        check_operand("Width of b", b_width)
+        if packed and (a_width, b_width) != (8, 8):
+            raise ValueError(f"Packed operands must be 8 by 8 bits, not {a_width} by {b_width}")
+        if packed and columns % 2:
+            raise ValueError(f"Columns must be even when packed, not {columns!r}")
+        self.rows = rows
+        self.columns = columns
+        self.packed = packed
+        self.a_width = a_width
+        self.b_width = b_width
+        self.sum_width = exact_width(a_width, b_width, rows)
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({
+                "a": data.ArrayLayout(signed(a_width), rows), "swap": unsigned(1)}))),
+            "i_w": In(stream.Signature(data.StructLayout({"w": data.ArrayLayout(signed(b_width), columns)}))),
+            "o": Out(stream.Signature(data.StructLayout({"sum": data.ArrayLayout(signed(self.sum_width), columns)}))),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        advance = Signal()
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        a, weights, valid = self._operands(m, advance)
+        if self.packed:
+            sums, latency = self._packed(m, advance, a, weights)
+        else:
+            sums, latency = self._unpacked(m, advance, a, weights)
+        stages = Signal(latency)
+        with m.If(advance):
+            m.d.sync += stages.eq(Cat(valid, stages))
+        m.d.comb += self.o.valid.eq(stages[-1])
+        m.d.comb += [self.o.p.sum[c].eq(total) for c, total in enumerate(sums)]
+        return m
+
+    def _operands(self, m: Module, advance: Value) -> tuple[list[Signal], list[list[Signal]], Signal]:
+        """The multipliers' input registers; the vector waits one stage before them for its tile."""
+        held = Signal(self.i.p.shape(), reset_less=True)
+        held_valid = Signal()
+        a = [Signal(signed(self.a_width), name=f"a_{r}", reset_less=True) for r in range(self.rows)]
+        valid = Signal()
+        shadow = [[Signal(signed(self.b_width), name=f"shadow_{r}_{c}", reset_less=True) for c in range(self.columns)]
+                  for r in range(self.rows)]
+        active = [[Signal(signed(self.b_width), name=f"w_{r}_{c}", reset_less=True) for c in range(self.columns)]
+                  for r in range(self.rows)]
+        loaded = Signal(range(self.rows + 1))
+        complete, go, swap, load = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            complete.eq(loaded == self.rows),
+            go.eq(advance & held_valid & (~held.swap | complete)),
+            swap.eq(go & held.swap),
+            self.i.ready.eq(go | ~held_valid),
+            self.i_w.ready.eq(swap | ~complete),
+            load.eq(self.i_w.valid & self.i_w.ready),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += [held_valid.eq(self.i.valid), held.eq(self.i.p)]
+        with m.If(advance):
+            m.d.sync += [valid.eq(go)]
+            m.d.sync += [a[r].eq(held.a[r]) for r in range(self.rows)]
+        with m.If(swap):
+            m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow) for w, s in zip(ws, ss)]
+        with m.If(load):
+            # A row enters at the end and pushes the others up: after all of them the first is row 0.
+            m.d.sync += [s.eq(self.i_w.p.w[c]) for c, s in enumerate(shadow[-1])]
+            m.d.sync += [s.eq(below) for upper, lower in pairwise(shadow) for s, below in zip(upper, lower)]
+        m.d.sync += loaded.eq(Mux(swap, 0, loaded) + load)
+        return a, active, valid
+
+    def _unpacked(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
+        sums = []
+        for c in range(self.columns):
+            products = [delayed(m, advance, a[r] * weights[r][c], 1, f"product_{r}_{c}") for r in range(self.rows)]
+            sums.append(pipelined_sum(m, advance, products, f"sum_{c}"))
+        return sums, 1 + levels(self.rows)
+
+    def _packed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
+        """Column ``c`` in the low field, offset by 128 so that it is unsigned; column ``c + 1`` above it.
+
+        Of every product, the ten low bits belong to the low column; the rest is the high column's product plus what the low
+        column's has beyond ten bits. That overlap is told from six low bits of the high product, made in logic. All parts are summed
+        over the rows separately, and put together once per pair of columns.
+        """
+        depth = levels(self.rows)
+        offset = delayed(m, advance, pipelined_sum(m, advance, a, "offset"), 1, "offset_late")
+        sums: list[Value] = []
+        for c in range(0, self.columns, 2):
+            lows, highs, overlaps = [], [], []
+            for r in range(self.rows):
+                w0, w1 = weights[r][c], weights[r][c + 1]
+                packed = Cat(w0[:7], ~w0[7], Const(0, FIELD - 8), w1).as_signed()
+                product = delayed(m, advance, (a[r] * packed)[:FIELD + 16], 1, f"product_{r}_{c}")
+                known = delayed(m, advance, truncated_product(a[r], w1, 6), 1, f"known_{r}_{c}")
+                overlap = (product[FIELD:FIELD + 6] - known)[:6].as_signed()
+                lows.append(product[:FIELD])
+                highs.append(product[FIELD:].as_signed())
+                overlaps.append(delayed(m, advance, overlap, 1, f"overlap_{r}_{c}"))
+            low = pipelined_sum(m, advance, lows, f"low_{c}") - (offset << 7)
+            low = delayed(m, advance, low, 1, f"low_{c}_late")
+            high = delayed(m, advance, pipelined_sum(m, advance, highs, f"high_{c}"), 1, f"high_{c}_late")
+            overlap = pipelined_sum(m, advance, overlaps, f"overlap_{c}")
+            both = ((overlap << FIELD) + low, high - overlap)
+            sums += [delayed(m, advance, value[:self.sum_width].as_signed(), 1, f"sum_{c + k}")
+                     for k, value in enumerate(both)]
+        return sums, depth + 3
