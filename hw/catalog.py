@@ -1,0 +1,38 @@
+"""Every design there is. Benches, Verilog, cost tables and documentation are made from this list."""
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from ..design import Design
+from ..errors import MantissaError
+from . import designs_stream
+
+__all__ = ["CATALOG", "GROUPS", "find"]
+
+GROUPS: dict[str, tuple[Design, ...]] = {
+    "stream": designs_stream.DESIGNS,
+}
+"""Designs by the module they come from."""
+
+CATALOG: tuple[Design, ...] = tuple(design for group in GROUPS.values() for design in group)
+"""All designs, names distinct."""
+
+if len({design.name for design in CATALOG}) != len(CATALOG):
+    raise AssertionError("two designs of the catalogue have one name")
+
+
+def find(name: str) -> Design:
+    """Design called ``name``.
+
+    Raises
+    ------
+    MantissaError
+        If there is none; the sentence has the nearest names.
+    """
+    names = [design.name for design in CATALOG]
+    for design in CATALOG:
+        if design.name == name:
+            return design
+    near = get_close_matches(name, names, n=3) or [n for n in names if name and name in n][:3]
+    hint = f"{', '.join(near)} come near" if len(near) > 1 else f"{near[0]} comes near" if near else f"the catalogue has {len(names)}"
+    raise MantissaError(f"Design must be one of the catalogue's, not {name!r} ({hint})")

@@ -1,0 +1,129 @@
+"""A design in Amaranth's own simulator: streams in with stalls, streams out."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import random
+
+from amaranth.hdl import ClockDomain, Module
+from amaranth.lib import wiring
+from amaranth.sim import Simulator
+import numpy as np
+
+from ..design import Design, Streams
+from ..hw.payload import integers, pack, ports, used
+
+__all__ = ["STALLS", "check", "matches", "pauses", "simulate"]
+
+STALLS = ("none", "random", "bursty")
+"""Stall patterns: never, 30 % of cycles, runs of up to 12 cycles."""
+
+
+def pauses(kind: str, seed: object) -> Iterator[bool]:
+    """Whether to pause, cycle by cycle."""
+    rng = random.Random(f"{kind} {seed}")
+    while True:
+        if kind == "none":
+            yield False
+        elif kind == "random":
+            yield rng.random() < 0.3
+        elif kind == "bursty":
+            yield from [rng.random() < 0.5] * rng.randint(1, 12)
+        else:
+            raise ValueError(f"Stall must be one of {', '.join(STALLS)}, not {kind!r}")
+
+
+def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: dict[str, int], *, stall: str = "none",
+             seed: int = 0, limit: int = 2000) -> dict[str, list[int]]:
+    """Raw payloads on every output, after ``sent`` went into the inputs.
+
+    Waits for ``expected`` payloads an output, or ``limit`` cycles without a transfer, then 50 cycles for any that are too many.
+    """
+    got: dict[str, list[int]] = {port: [] for port in expected}
+    idle = [0]
+
+    async def source(ctx, port: str) -> None:
+        i, pause = getattr(component, port), pauses(stall, (seed, port))
+        for raw in sent[port]:
+            while next(pause):
+                await ctx.tick()
+            ctx.set(i.payload.as_value(), raw)
+            ctx.set(i.valid, 1)
+            await ctx.tick().until(i.ready)
+            ctx.set(i.valid, 0)
+            idle[0] = 0
+
+    async def sink(ctx, port: str) -> None:
+        o, pause = getattr(component, port), pauses(stall, (seed, port))
+        while True:
+            ready = not next(pause)
+            ctx.set(o.ready, ready)
+            _, _, valid, raw = await ctx.tick().sample(o.valid, o.payload.as_value())
+            if valid and ready:
+                got[port].append(raw)
+                idle[0] = 0
+
+    async def watch(ctx) -> None:
+        while any(len(got[port]) < n for port, n in expected.items()) and idle[0] < limit:
+            idle[0] += 1
+            await ctx.tick()
+        await ctx.tick().repeat(50)
+
+    top = Module()
+    top.domains.sync = ClockDomain()                # a component without registers has no clock of its own
+    top.submodules.dut = component
+    sim = Simulator(top)
+    sim.add_clock(1e-6)
+    for port in sent:
+        sim.add_testbench(_bind(source, port), background=True)
+    for port in expected:
+        sim.add_testbench(_bind(sink, port), background=True)
+    sim.add_testbench(watch)
+    sim.run()
+    return got
+
+
+def _bind(function: Callable, port: str) -> Callable:
+    async def bound(ctx) -> None:
+        await function(ctx, port)
+    return bound
+
+
+def matches(name: str, port: str, got: list[int], want: list[int]) -> None:
+    """Refuse a stream that is not what the golden function says.
+
+    Raises
+    ------
+    AssertionError
+        With the first transaction that differs.
+    """
+    for n, (actual, right) in enumerate(zip(got, want)):
+        if actual != right:
+            raise AssertionError(f"{name}: transaction {n} of {port} is {actual:#x}, golden says {right:#x}")
+    if len(got) != len(want):
+        raise AssertionError(f"{name}: {port} has {len(got)} transactions, golden says {len(want)}")
+
+
+def check(design: Design, *, stall: str, seed: int = 0, most: int | None = None) -> int:
+    """Simulate ``design`` on its stimulus against its golden function; transactions compared."""
+    streams = design.stimulus(np.random.default_rng(seed))
+    sent, want = raw_streams(design, streams, most)
+    got = simulate(design.component(), sent, {port: len(rows) for port, rows in want.items()}, stall=stall, seed=seed)
+    for port, rows in want.items():
+        matches(design.name, port, got[port], rows)
+    return sum(len(rows) for rows in want.values())
+
+
+def raw_streams(design: Design, streams: Streams, most: int | None = None) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Raw payloads of the inputs and, through the golden function, of the outputs.
+
+    ``most`` keeps the first transactions of a stateless design; others need the whole stimulus.
+    """
+    if most is not None and design.stateless:
+        streams = {port: {name: column[:most] for name, column in rows.items()} for port, rows in streams.items()}
+    inputs, outputs = ports(used(design.component()))
+    golden = design.golden(streams)
+    sent = {port: integers(pack(layout, streams[port])) for port, layout in inputs.items()}
+    want = {port: integers(pack(layout, golden[port])) for port, layout in outputs.items()}
+    if not sum(len(rows) for rows in want.values()):
+        raise AssertionError(f"{design.name}: the golden function gave no transactions to compare")
+    return sent, want
