@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from ..design import Transactions
 
-__all__ = ["Leaf", "Words", "bits", "count", "enumerate_all", "integers", "layout_of", "leaves", "pack", "ports", "unpack", "width_of", "words_of", "used"]
+__all__ = ["Leaf", "Words", "bits", "count", "enumerate_all", "integers", "layout_of", "leaves", "pack", "ports", "unpack", "used",
+           "width_of", "words_of"]
 
 Words = npt.NDArray[np.uint32]
 """Raw payloads: shape (transactions, words)."""
@@ -121,7 +122,8 @@ def _check(leaf: Leaf, column: npt.NDArray[Any]) -> None:
     top = 1 << (leaf.width - leaf.signed) if leaf.width else 1
     low, high = (-top if leaf.signed else 0), top - 1
     if column.ndim != 1:
-        raise ValueError(f"Field {leaf.field} must have {len(leaf.index)} dimensions a transaction, not {column.ndim - 1 + len(leaf.index)}")
+        extra = column.ndim - 1 + len(leaf.index)
+        raise ValueError(f"Field {leaf.field} must have {len(leaf.index)} dimensions a transaction, not {extra}")
     if len(column) and (column.min() < low or column.max() > high):
         wrong = column[(column < low) | (column > high)][0]
         raise ValueError(f"Field {leaf.field} must be between {low} and {high}, not {wrong}")

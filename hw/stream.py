@@ -19,7 +19,7 @@ def check_payload(value: object) -> data.StructLayout:
     return value
 
 
-def checkcheck_positive(name: str, value: object, least: int = 1) -> int:
+def check_positive(name: str, value: object, least: int = 1) -> int:
     """Refuse what is not an integer of at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer of at least {least}, not {value!r}")

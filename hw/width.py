@@ -39,7 +39,8 @@ class Serialize(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         last = self.index == self.n - 1
-        m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.data.eq(self.i.payload.data[self.index]), self.i.ready.eq(self.o.ready & last)]
+        m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready & last),
+                     self.o.payload.data.eq(self.i.payload.data[self.index])]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += self.index.eq(Mux(last, 0, self.index + 1))
         return m

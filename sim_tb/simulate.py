@@ -96,7 +96,7 @@ def matches(name: str, port: str, got: list[int], want: list[int]) -> None:
     AssertionError
         With the first transaction that differs.
     """
-    for n, (actual, right) in enumerate(zip(got, want)):
+    for n, (actual, right) in enumerate(zip(got, want, strict=False)):
         if actual != right:
             raise AssertionError(f"{name}: transaction {n} of {port} is {actual:#x}, golden says {right:#x}")
     if len(got) != len(want):
