@@ -35,21 +35,26 @@ class WeightStationary(wiring.Component):
         Whether two columns share one 18-bit multiplier. Takes 8-bit operands.
     a_width, b_width : :class:`int`
         Bits of the vectors' elements and of the weights, both signed.
+    tag : :class:`int`
+        Bits that accompany each vector to its sums; with 0 the payloads have no such field.
 
     Members
     -------
-    i : :py:`In(stream.Signature({"a": rows * signed(a_width), "swap": 1}))`
+    i : :py:`In(stream.Signature({"a": rows * signed(a_width), "swap": 1, "tag": tag}))`
         Vectors.
     i_w : :py:`In(stream.Signature({"w": columns * signed(b_width)}))`
         Rows of weights; ``rows`` transactions make a tile.
-    o : :py:`Out(stream.Signature({"sum": columns * signed(exact)}))`
+    o : :py:`Out(stream.Signature({"sum": columns * signed(exact), "tag": tag}))`
         Sums, as wide as the largest possible needs.
+    starved : :py:`Out(1)`
+        A vector waits for its tile.
     """
     i: stream.Interface
     i_w: stream.Interface
     o: stream.Interface
 
-    def __init__(self, rows: int, columns: int, packed: bool = False, *, a_width: int = 8, b_width: int = 8) -> None:
+    def __init__(self, rows: int, columns: int, packed: bool = False, *, a_width: int = 8, b_width: int = 8,
+                 tag: int = 0) -> None:
         check_dimension("Rows", rows)
         check_dimension("Columns", columns)
         check_operand("Width of a", a_width)
@@ -63,19 +68,23 @@ class WeightStationary(wiring.Component):
         self.packed = packed
         self.a_width = a_width
         self.b_width = b_width
+        self.tag = tag
         self.sum_width = exact_width(a_width, b_width, rows)
+        tags = {"tag": unsigned(tag)} if tag else {}
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
-                "a": data.ArrayLayout(signed(a_width), rows), "swap": unsigned(1)}))),
+                "a": data.ArrayLayout(signed(a_width), rows), "swap": unsigned(1)} | tags))),
             "i_w": In(stream.Signature(data.StructLayout({"w": data.ArrayLayout(signed(b_width), columns)}))),
-            "o": Out(stream.Signature(data.StructLayout({"sum": data.ArrayLayout(signed(self.sum_width), columns)}))),
+            "o": Out(stream.Signature(data.StructLayout({
+                "sum": data.ArrayLayout(signed(self.sum_width), columns)} | tags))),
+            "starved": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
-        a, weights, valid = self._operands(m, advance)
+        a, weights, valid, tag = self._operands(m, advance)
         if self.packed:
             sums, latency = self._packed(m, advance, a, weights)
         else:
@@ -85,14 +94,16 @@ class WeightStationary(wiring.Component):
             m.d.sync += stages.eq(Cat(valid, stages))
         m.d.comb += self.o.valid.eq(stages[-1])
         m.d.comb += [self.o.p.sum[c].eq(total) for c, total in enumerate(sums)]
+        if self.tag:
+            m.d.comb += self.o.p.tag.eq(delayed(m, advance, tag, latency, "tag"))
         return m
 
-    def _operands(self, m: Module, advance: Value) -> tuple[list[Signal], list[list[Signal]], Signal]:
+    def _operands(self, m: Module, advance: Value) -> tuple[list[Signal], list[list[Signal]], Signal, Signal]:
         """The multipliers' input registers; the vector waits one stage before them for its tile."""
         held = Signal(self.i.p.shape(), reset_less=True)
         held_valid = Signal()
         a = [Signal(signed(self.a_width), name=f"a_{r}", reset_less=True) for r in range(self.rows)]
-        valid = Signal()
+        valid, tag = Signal(), Signal(self.tag, reset_less=True)
         shadow = [[Signal(signed(self.b_width), name=f"shadow_{r}_{c}", reset_less=True) for c in range(self.columns)]
                   for r in range(self.rows)]
         active = [[Signal(signed(self.b_width), name=f"w_{r}_{c}", reset_less=True) for c in range(self.columns)]
@@ -103,6 +114,7 @@ class WeightStationary(wiring.Component):
             complete.eq(loaded == self.rows),
             go.eq(advance & held_valid & (~held.swap | complete)),
             swap.eq(go & held.swap),
+            self.starved.eq(held_valid & held.swap & ~complete),
             self.i.ready.eq(go | ~held_valid),
             self.i_w.ready.eq(swap | ~complete),
             load.eq(self.i_w.valid & self.i_w.ready),
@@ -112,6 +124,8 @@ class WeightStationary(wiring.Component):
         with m.If(advance):
             m.d.sync += [valid.eq(go)]
             m.d.sync += [a[r].eq(held.a[r]) for r in range(self.rows)]
+            if self.tag:
+                m.d.sync += tag.eq(held.tag)
         with m.If(swap):
             m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow) for w, s in zip(ws, ss)]
         with m.If(load):
@@ -119,7 +133,7 @@ class WeightStationary(wiring.Component):
             m.d.sync += [s.eq(self.i_w.p.w[c]) for c, s in enumerate(shadow[-1])]
             m.d.sync += [s.eq(below) for upper, lower in pairwise(shadow) for s, below in zip(upper, lower)]
         m.d.sync += loaded.eq(Mux(swap, 0, loaded) + load)
-        return a, active, valid
+        return a, active, valid, tag
 
     def _unpacked(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
         sums = []

@@ -34,7 +34,7 @@ below, not strides. The first step is at ``input``, ``y``, ``x``: with padding, 
 
 What is emitted goes through the requantizer, lane ``k`` of channel tile ``t`` with
 ``parameters[params + t * array + k]`` for MATMUL, ``parameters[params + n * array + k]`` for the others
-(``n`` = 0 but for ADD's second operand)::
+(``n`` = 0 but for ADD's second operand; ``params`` is a multiple of ``array``)::
 
     clamp(round_half_even((value + bias) * multiplier / 2**shift) + zero_point, low, high)
 

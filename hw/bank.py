@@ -1,0 +1,97 @@
+"""A memory that belongs to the bus while the accelerator rests, and to the accelerator while it runs."""
+from __future__ import annotations
+
+from math import prod
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+__all__ = ["Bank"]
+
+
+class Bank(wiring.Component):
+    """Memory of ``depth`` words, each ``lanes`` items of ``item`` bytes.
+
+    On the bus, items are ``stride`` bytes apart and numbered lane by lane, word by word; bytes of an item beyond
+    ``item`` read 0 and ignore writes. Reads take one cycle on both sides, and hold while not enabled. The accelerator's
+    read and write share one address unless ``dual``, so that the memory fits a single-ported RAM.
+
+    Parameters
+    ----------
+    depth, lanes, stride
+        Powers of two.
+    item
+        Bytes, at most ``stride``.
+    dual
+        Whether the accelerator reads and writes in the same cycle.
+    bus_writes
+        Whether the bus may write.
+    """
+
+    def __init__(self, *, depth: int, lanes: int, item: int = 1, stride: int = 1, dual: bool = False,
+                 bus_writes: bool = True) -> None:
+        for name, value in (("Depth", depth), ("Lanes", lanes), ("Stride", stride)):
+            if not isinstance(value, int) or value < 1 or value & (value - 1):
+                raise ValueError(f"{name} of a bank must be a power of two, not {value!r}")
+        if not 1 <= item <= stride:
+            raise ValueError(f"Item of a bank must be 1 to {stride} bytes, not {item!r}")
+        self.depth = depth
+        self.lanes = lanes
+        self.item = item
+        self.stride = stride
+        self.dual = dual
+        self.bus_writes = bus_writes
+        address = ceil_log2(depth)
+        word = 8 * lanes * item
+        super().__init__({
+            "running": In(1),
+            "bus_address": In(20), "bus_enable": In(1), "bus_write": In(1), "bus_data": In(8), "bus_value": Out(8),
+            "read_address": In(address), "read_enable": In(1), "read_data": Out(word),
+            "write_address": In(address), "write_enable": In(1), "write_data": In(word),
+        })
+
+    @property
+    def bus_bytes(self) -> int:
+        """Size of the memory on the bus."""
+        return prod((self.depth, self.lanes, self.stride))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        size = self.lanes * self.item
+        m.submodules.memory = memory = Memory(shape=data.ArrayLayout(unsigned(8), size), depth=self.depth, init=[])
+        write = memory.write_port(granularity=1)
+        read = memory.read_port(transparent_for=())
+
+        byte_bits, lane_bits = ceil_log2(self.stride), ceil_log2(self.lanes)
+        byte = self.bus_address[:byte_bits]
+        lane = self.bus_address[byte_bits:byte_bits + lane_bits]
+        word = self.bus_address[byte_bits + lane_bits:]
+        read_address = Mux(self.running, self.read_address, word)
+        write_address = Mux(self.running, self.write_address, word) if self.dual else read_address
+        m.d.comb += [
+            read.addr.eq(read_address),
+            read.en.eq(Mux(self.running, self.read_enable, self.bus_enable)),
+            write.addr.eq(write_address),
+            self.read_data.eq(read.data.as_value()),
+        ]
+        for n in range(size):
+            here = (lane == n // self.item) & (byte == n % self.item)
+            by_bus = self.bus_enable & self.bus_write & here if self.bus_writes else 0
+            m.d.comb += [
+                write.en[n].eq(Mux(self.running, self.write_enable, by_bus)),
+                write.data[n].eq(Mux(self.running, self.write_data[8 * n:8 * n + 8], self.bus_data)),
+            ]
+
+        selected = Signal(8)
+        held = Signal(byte_bits + lane_bits)
+        with m.If(self.bus_enable):
+            m.d.sync += held.eq(self.bus_address)
+        with m.Switch(held):
+            for n in range(size):
+                with m.Case((n // self.item) * self.stride + n % self.item):
+                    m.d.comb += selected.eq(read.data[n])
+        m.d.comb += self.bus_value.eq(selected)
+        return m

@@ -1,0 +1,197 @@
+"""The accelerator behind its bus: memories, sequencer and datapath wired together, nothing computed."""
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..frame import Status
+from ..program import BYTES, Op
+from ..registers import LOG_BYTES, PARAM_BYTES, PARAM_STRIDE, REGISTERS, Capability, Code, Region
+from .array_weight import WeightStationary
+from .bank import Bank
+from .engine import Accumulate
+from .feed import Feeder, WeightLoader
+from .post import Post
+from .reduce import Reduce
+from .sequencer import Sequencer
+
+__all__ = ["Core"]
+
+TAG = ("swap", "first", "last", "end")
+
+
+BUS_REQUEST = data.StructLayout({"address": 24, "write": 1, "data": 8})
+BUS_REPLY = data.StructLayout({"data": 8, "status": 8})
+COUNTERS = data.StructLayout({"crc_errors": 32, "framing_errors": 32, "overflows": 32, "duplicates": 32, "gaps": 32})
+
+
+class Core(wiring.Component):
+    """Registers, memories and compute of an accelerator, behind a byte bus.
+
+    Parameters
+    ----------
+    config : :class:`~mantissa.config.Config`
+        Sizes.
+    identity : :class:`bytes`
+        Eight bytes the device reports as its identity.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature({"address": 24, "write": 1, "data": 8}))`
+        Requests; addresses as in :mod:`mantissa.registers`.
+    o : :py:`Out(stream.Signature({"data": 8, "status": 8}))`
+        One reply per request, a cycle later, in order. Memories answer BUSY while a program runs.
+    counters : :py:`In({"crc_errors": 32, ...})`
+        The link's counters, for the registers.
+    status : :py:`Out(32)`
+        The STATUS register.
+    """
+
+    def __init__(self, config: Config, identity: bytes) -> None:
+        if len(identity) != 8:
+            raise ValueError(f"Identity must be 8 bytes, not {len(identity)}")
+        self.config = config
+        self.identity = identity
+        super().__init__({
+            "i": In(stream.Signature(BUS_REQUEST)), "o": Out(stream.Signature(BUS_REPLY)),
+            "counters": In(COUNTERS), "status": Out(32),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        c = self.config
+        m.submodules.sequencer = sequencer = Sequencer(instructions=c.instructions)
+        banks = {
+            Region.PROGRAM: Bank(depth=c.instructions * BYTES // 4, lanes=4),
+            Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True),
+            Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array),
+            Region.PARAMS: Bank(depth=c.param_channels // c.requant_lanes, lanes=c.requant_lanes, item=PARAM_BYTES,
+                                stride=PARAM_STRIDE),
+            Region.LOG: Bank(depth=c.instructions * LOG_BYTES // 4, lanes=4, bus_writes=False),
+        }
+        for region, bank in banks.items():
+            m.submodules[region.name.lower()] = bank
+            m.d.comb += bank.running.eq(sequencer.running)
+        program, log = banks[Region.PROGRAM], banks[Region.LOG]
+        m.d.comb += [
+            program.read_address.eq(sequencer.fetch_address), program.read_enable.eq(sequencer.fetch_enable),
+            sequencer.fetch_data.eq(program.read_data),
+            log.read_address.eq(sequencer.log_address), log.write_enable.eq(sequencer.log_enable),
+            log.write_data.eq(sequencer.log_data),
+            self.status.eq(sequencer.status),
+        ]
+        self._bus(m, sequencer, banks)
+        self._datapath(m, sequencer, banks)
+        return m
+
+    def _bus(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
+        """Answers requests: one cycle for each, whatever it is for."""
+        i, o = self.i, self.o
+        take = Signal()
+        region, offset = i.p.address[20:], i.p.address[:20]
+        held_region, held_offset, held_status = Signal(4), Signal(8), Signal(8)
+        m.d.comb += [i.ready.eq(~o.valid | o.ready), take.eq(i.valid & i.ready), o.p.status.eq(held_status)]
+        with m.If(i.ready):
+            m.d.sync += o.valid.eq(i.valid)
+        with m.If(take):
+            m.d.sync += [held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS)]
+
+        block, counters = Capability.of(self.config, self.identity).pack(), self.counters
+        dynamic = {"STATUS": sequencer.status, "FAULT": sequencer.fault, "CYCLES": sequencer.cycles,
+                   "LINK_CRC": counters.crc_errors, "LINK_FRAMING": counters.framing_errors,
+                   "LINK_OVERFLOW": counters.overflows, "LINK_DUPLICATE": counters.duplicates, "LINK_GAP": counters.gaps}
+        size = 4 * len(REGISTERS)
+        value: list[Value] = [Const(byte, 8) for byte in block]
+        for register in REGISTERS[len(block) // 4:]:
+            source = Signal(32, name=register.name.lower())
+            m.d.comb += source.eq(dynamic.get(register.name, 0))
+            value += [source[8 * n:8 * n + 8] for n in range(4)]
+        control = next(r.address for r in REGISTERS if r.name == "CONTROL")
+        with m.If(take & (region == Region.REGISTERS) & (offset < size)):
+            m.d.sync += held_status.eq(Status.OK)
+            m.d.comb += sequencer.control_write.eq(i.p.write & (offset == control))
+        m.d.comb += sequencer.control.eq(i.p.data)
+        with m.Switch(held_region):
+            with m.Case(Region.REGISTERS):
+                m.d.comb += o.p.data.eq(Array(value)[held_offset])
+            for name, bank in banks.items():
+                with m.Case(name):
+                    m.d.comb += o.p.data.eq(bank.bus_value)
+        for name, bank in banks.items():
+            here = take & (region == name) & (offset < bank.bus_bytes)
+            with m.If(here):
+                m.d.sync += held_status.eq(Mux(sequencer.running, Status.BUSY, Status.OK))
+            m.d.comb += [bank.bus_address.eq(offset), bank.bus_enable.eq(here), bank.bus_write.eq(i.p.write),
+                         bank.bus_data.eq(i.p.data)]
+            if not bank.bus_writes:
+                with m.If(here & i.p.write):
+                    m.d.sync += held_status.eq(Status.ADDRESS)
+
+    def _datapath(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
+        """Feeder, then array and accumulators or reduction, then requantizers."""
+        c, word = self.config, sequencer.instruction
+        feeder = Feeder(lanes=c.array, depth=c.activation_words)
+        loader = WeightLoader(lanes=c.array, depth=c.weight_words)
+        array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG))
+        accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators)
+        reduce = Reduce(lanes=c.array)
+        post = Post(lanes=c.array, requantizers=c.requant_lanes, serial=c.requant == "serial", channels=c.param_channels,
+                    depth=c.activation_words)
+        for name, unit in (("feeder", feeder), ("loader", loader), ("array", array), ("accumulate", accumulate),
+                           ("reduce", reduce), ("post", post)):
+            m.submodules[name] = ResetInserter(sequencer.flush)(unit)
+        wiring.connect(m, sequencer.o, feeder.i)
+
+        matmul = word.op == Op.MATMUL
+        vector, tag = feeder.o, Signal(len(TAG))
+        m.d.comb += [
+            feeder.pad.eq(word.pad),
+            array.i.valid.eq(vector.valid & matmul), array.i.p.a.eq(vector.p.a), array.i.p.swap.eq(vector.p.swap),
+            array.i.p.tag.eq(Cat(vector.p[name] for name in TAG)),
+            array.i_w.valid.eq(loader.o.valid & matmul), loader.o.ready.eq(array.i_w.ready & matmul),
+            array.i_w.p.w.eq(loader.o.p.b), loader.start.eq(sequencer.start), loader.base.eq(word.weights),
+            accumulate.i.valid.eq(array.o.valid), array.o.ready.eq(accumulate.i.ready), accumulate.i.p.sum.eq(array.o.p.sum),
+            tag.eq(array.o.p.tag),
+            reduce.i.valid.eq(vector.valid & ~matmul), reduce.i.p.a.eq(vector.p.a), reduce.i.p.maximum.eq(word.op == Op.MAX),
+            vector.ready.eq(Mux(matmul, array.i.ready, reduce.i.ready)),
+        ]
+        m.d.comb += [accumulate.i.p[name].eq(tag[n]) for n, name in enumerate(TAG)]
+        m.d.comb += [reduce.i.p[name].eq(vector.p[name]) for name in ("first", "last", "hold", "end")]
+        m.d.comb += [
+            post.i.valid.eq(Mux(matmul, accumulate.o.valid, reduce.o.valid)),
+            accumulate.o.ready.eq(matmul & post.i.ready), reduce.o.ready.eq(~matmul & post.i.ready),
+            post.i.p.acc.eq(Mux(matmul, accumulate.o.p.acc, reduce.o.p.acc)),
+            post.i.p.hold.eq(~matmul & reduce.o.p.hold), post.i.p.end.eq(Mux(matmul, accumulate.o.p.end, reduce.o.p.end)),
+            post.start.eq(sequencer.start), post.advance.eq(matmul), sequencer.written.eq(post.written),
+        ]
+        m.d.comb += [getattr(post, name).eq(word[name])
+                     for name in ("params", "output", "output_step", "output_wrap", "zero_point", "low", "high")]
+        self._memories(m, banks, feeder, loader, post)
+        starved = array.starved & matmul
+        m.d.comb += [
+            sequencer.wait_weights.eq(starved),
+            sequencer.wait_output.eq(vector.valid & ~vector.ready & ~starved),
+        ]
+        with m.If(feeder.fault):
+            m.d.comb += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(feeder.i.p.address)]
+        with m.Elif(post.fault):
+            m.d.comb += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(post.fault_address)]
+        with m.Elif(starved & loader.exhausted):
+            m.d.comb += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(c.weight_words)]
+        with m.Elif(accumulate.overflow):
+            m.d.comb += [sequencer.error.code.eq(Code.SIZE), sequencer.error.word.eq(c.accumulators)]
+
+    def _memories(self, m: Module, banks: dict[Region, Bank], feeder: Feeder, loader: WeightLoader, post: Post) -> None:
+        activations, weights, params = banks[Region.ACTIVATIONS], banks[Region.WEIGHTS], banks[Region.PARAMS]
+        m.d.comb += [
+            activations.read_address.eq(feeder.read_address), activations.read_enable.eq(feeder.read_enable),
+            feeder.read_data.eq(activations.read_data),
+            activations.write_address.eq(post.write_address), activations.write_enable.eq(post.write_enable),
+            activations.write_data.eq(post.write_data),
+            weights.read_address.eq(loader.read_address), weights.read_enable.eq(loader.read_enable),
+            loader.read_data.eq(weights.read_data),
+            params.read_address.eq(post.param_address), params.read_enable.eq(post.param_enable),
+            post.param_data.eq(params.read_data),
+        ]

@@ -1,0 +1,98 @@
+"""The accelerator's compute slot, filled by the integer array."""
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+__all__ = ["ACC_BITS", "Accumulate", "vector"]
+
+ACC_BITS = 32
+
+
+def vector(lanes: int, width: int = 8) -> data.ArrayLayout:
+    """``lanes`` signed numbers."""
+    return data.ArrayLayout(signed(width), lanes)
+
+
+class Accumulate(wiring.Component):
+    """Adds successive passes of partial sums, slot by slot.
+
+    A pass is a run of vectors beginning with one marked ``swap``; the n-th vector of a pass belongs to slot n.
+    Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted (and
+    not kept). One vector per cycle; a slot that is still being written delays its next use. Three cycles from
+    input to output. Sums wrap at 32 bits; that they cannot is the compiler's proof.
+
+    Parameters
+    ----------
+    lanes : :class:`int`
+        Sums per vector.
+    width : :class:`int`
+        Bits of a partial sum.
+    slots : :class:`int`
+        Depth, a power of two.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature({"sum": lanes * signed(width), "swap": 1, "first": 1, "last": 1, "end": 1}))`
+        Partial sums. ``end`` is passed along.
+    o : :py:`Out(stream.Signature({"acc": lanes * signed(32), "end": 1}))`
+        Finished sums.
+    overflow : :py:`Out(1)`
+        High when a vector beyond the last slot is offered, which is then not taken.
+    """
+
+    def __init__(self, *, lanes: int, width: int, slots: int) -> None:
+        if not isinstance(slots, int) or slots < 2 or slots & (slots - 1):
+            raise ValueError(f"Slots must be a power of two from 2, not {slots!r}")
+        self.lanes = lanes
+        self.width = width
+        self.slots = slots
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({
+                "sum": vector(lanes, width), "swap": 1, "first": 1, "last": 1, "end": 1}))),
+            "o": Out(stream.Signature(data.StructLayout({"acc": vector(lanes, ACC_BITS), "end": 1}))),
+            "overflow": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        i, o, bits = self.i, self.o, ceil_log2(self.slots)
+        m.submodules.memory = memory = Memory(shape=unsigned(ACC_BITS * self.lanes), depth=self.slots, init=[])
+        read, write = memory.read_port(), memory.write_port()
+
+        # The slot of the vector on offer; one bit more than an address, to see the end.
+        count, slot = Signal(bits + 1), Signal(bits + 1)
+        m.d.comb += [slot.eq(Mux(i.p.swap, 0, count)), self.overflow.eq(i.valid & slot[-1])]
+
+        # Stage b holds the sum while the memory's word comes out; stage c holds what is written or emitted.
+        b_valid, c_valid = Signal(), Signal()
+        b = Signal(i.p.shape(), reset_less=True)
+        b_slot, c_slot = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
+        c_last = Signal(reset_less=True)
+        take, move_b, move_c = Signal(), Signal(), Signal()
+        pending = b_valid & (b_slot == slot[:bits]) | c_valid & ~c_last & (c_slot == slot[:bits])
+        hazard = ~i.p.first & pending
+        m.d.comb += [
+            move_c.eq(~c_valid | ~c_last | o.ready),
+            move_b.eq(~b_valid | move_c),
+            i.ready.eq(move_b & ~hazard & ~slot[-1]),
+            take.eq(i.valid & i.ready),
+            read.addr.eq(slot), read.en.eq(take),
+            o.valid.eq(c_valid & c_last),
+            write.addr.eq(c_slot), write.en.eq(c_valid & ~c_last),
+        ]
+        with m.If(take):
+            m.d.sync += [b.eq(i.p), b_slot.eq(slot), count.eq(slot + 1)]
+        with m.If(move_b):
+            m.d.sync += b_valid.eq(take)
+        with m.If(move_c):
+            m.d.sync += [c_valid.eq(b_valid), c_slot.eq(b_slot), c_last.eq(b.last), o.p.end.eq(b.end)]
+        for n in range(self.lanes):
+            before = read.data[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed()
+            with m.If(move_c):
+                m.d.sync += o.p.acc[n].eq(Mux(b.first, 0, before) + b.sum[n])
+        m.d.comb += write.data.eq(Cat(o.p.acc[n] for n in range(self.lanes)))
+        return m
