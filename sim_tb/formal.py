@@ -1,0 +1,167 @@
+"""Proofs by k-induction, for unbounded time, each with covers that must be reached.
+
+``prove`` takes any Amaranth elaboratable that contains ``Assert``, ``Assume`` and ``Cover`` statements, and free inputs:
+``AnySeq`` values, or signals given in ``ports``. The reset of the clock domain is one of the free inputs, so that what is
+proved holds through a reset at any time::
+
+    class Bounded(Elaboratable):
+        def elaborate(self, platform):
+            m = Module()
+            m.submodules.dut = dut = Counter()
+            m.d.comb += [dut.enable.eq(AnySeq(1)), Assert(dut.value < 10), Cover(dut.value == 9)]
+            return m
+
+    prove(Bounded(), name="counter", depth=1, cover_depth=12)
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+import hashlib
+import json
+from pathlib import Path
+import re
+import tempfile
+import time
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.hdl import Signal
+from amaranth.lib import wiring
+
+from . import yosys
+
+__all__ = ["Proof", "ProofError", "prove"]
+
+PREPARE = """
+read_rtlil {name}.il
+{library}
+hierarchy -check -top top
+proc
+flatten
+{cut}
+opt_clean
+memory_nordff
+async2sync
+chformal -assume -early
+chformal -lower
+opt_clean
+formalff -setundef -clk2ff -ff2anyinit -hierarchy
+opt_clean
+check
+setundef -undriven -anyseq
+opt -fast
+opt_clean
+hierarchy -smtcheck
+dffunmap
+write_smt2 -wires {name}.smt2
+"""
+
+
+class ProofError(AssertionError):
+    """A property that does not hold or is not inductive at the depth given, or a cover that is not reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was proved."""
+    name: str
+    assertions: int
+    covers: int
+    depth: int
+    seconds: float
+    cached: bool
+
+
+def prove(module: Any, *, name: str, depth: int = 2, cover_depth: int = 20, ports: Sequence[Signal] | None = None,
+          cut: bool = False, library: Sequence[Path] = (), folder: Path | None = None) -> Proof:
+    """Prove every ``Assert`` of ``module`` and reach every ``Cover``.
+
+    Parameters
+    ----------
+    name
+        Identifier, for files and messages.
+    depth
+        k: the base case covers the first k cycles, the step assumes k good ones.
+    cover_depth
+        Cycles within which the covers must be reached.
+    ports
+        Signals left free, besides ``AnySeq`` values and the ports of a component.
+    cut
+        Whether the results of multiplications of two variables become arbitrary, which keeps the solver out of them: sound for
+        assertions, as it can only make one harder to hold; a reached cover then speaks of the control alone.
+    library
+        Verilog models of instances the module contains.
+    folder
+        Kept files, and results by digest of the model: a proof done once is not done again. Without it, nothing is kept.
+
+    Raises
+    ------
+    ProofError
+        If an assertion fails or is not inductive, a cover is out of reach, or there are no assertions or no covers.
+    """
+    if depth < 1 or cover_depth < 1:
+        raise ValueError(f"Proof depths must be positive, not {depth} and {cover_depth}")
+    free = {} if ports is None and isinstance(module, wiring.Component) else {"ports": list(ports or ())}
+    text = rtlil.convert(module, name="top", **free)
+    if folder is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            return _prove(text, name, depth, cover_depth, cut, library, Path(scratch))
+    folder.mkdir(parents=True, exist_ok=True)
+    return _prove(text, name, depth, cover_depth, cut, library, folder)
+
+
+def _prove(text: str, name: str, depth: int, cover_depth: int, cut: bool, library: Sequence[Path], folder: Path) -> Proof:
+    start = time.monotonic()
+    models = [path.read_text() for path in library]
+    digest = hashlib.sha256(json.dumps([text, depth, cover_depth, cut, models, PREPARE]).encode()).hexdigest()
+    record = folder / f"{name}.proof.json"
+    if record.is_file() and (kept := json.loads(record.read_text()))["digest"] == digest:
+        return Proof(**{**kept["proof"], "cached": True})
+    (folder / f"{name}.il").write_text(_marked(text) if cut else text)
+    for n, model in enumerate(models):
+        (folder / f"{name}.{n}.v").write_text(model)
+    yosys.run(PREPARE.format(
+        name=name, library="\n".join(f"read_verilog {name}.{n}.v" for n in range(len(models))),
+        cut="cutpoint a:mantissa_cut" if cut and "mantissa_cut" in _marked(text) else ""), folder, log=f"{name}.log")
+    smt = (folder / f"{name}.smt2").read_text()
+    assertions, covers = (len(re.findall(rf"^; yosys-smt2-{kind} ", smt, re.M)) for kind in ("assert", "cover"))
+    if not assertions or not covers:
+        raise ProofError(f"Proof {name} must have assertions and covers, not {assertions} and {covers}")
+    _base(name, depth, folder)
+    _step(name, depth, folder)
+    _covers(name, cover_depth, covers, folder)
+    proof = Proof(name=name, assertions=assertions, covers=covers, depth=depth, seconds=round(time.monotonic() - start, 2), cached=False)
+    record.write_text(json.dumps({"digest": digest, "proof": proof.__dict__}))
+    return proof
+
+
+def _marked(text: str) -> str:
+    """The design with an attribute on every multiplication of two variables; one by a constant is address arithmetic."""
+    def mark(match: re.Match[str]) -> str:
+        return match[0] if re.search(r"connect \\[AB] \d+'", match[0]) else f"attribute \\mantissa_cut 1\n{match[0]}"
+    return re.sub(r"^ *cell \$mul .*?^ *end$", mark, text, flags=re.M | re.S)
+
+
+def _said(lines: Iterable[str], *words: str) -> str:
+    found = [line.split("]", 1)[-1].strip(" #") for line in lines if any(word in line for word in words)]
+    return "; ".join(found[:3]) or "no reason given"
+
+
+def _base(name: str, depth: int, folder: Path) -> None:
+    passed, lines = yosys.smtbmc(f"{name}.smt2", folder, "-t", str(depth + 1), "--dump-vcd", f"{name}.vcd")
+    if not passed:
+        raise ProofError(f"Proof {name} fails within {depth + 1} cycles of reset: {_said(lines, 'Assert failed', 'PREUNSAT')}")
+
+
+def _step(name: str, depth: int, folder: Path) -> None:
+    passed, lines = yosys.smtbmc(f"{name}.smt2", folder, "-i", "-t", str(depth), "--dump-vcd", f"{name}.induction.vcd")
+    if not passed:
+        raise ProofError(f"Proof {name} is not inductive at depth {depth}: {_said(lines, 'Assert failed')}")
+
+
+def _covers(name: str, depth: int, count: int, folder: Path) -> None:
+    passed, lines = yosys.smtbmc(f"{name}.smt2", folder, "-c", "-t", str(depth))
+    reached = sum("Reached cover statement" in line for line in lines)
+    if not passed or reached != count:
+        raise ProofError(f"Proof {name} reaches {reached} of {count} covers in {depth} cycles: {_said(lines, 'Unreached cover')}")
