@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .golden import requantize
 from .program import BYTES, TABLE, Instruction, Op, decode, encode
 from .registers import PARAM_BYTES, PARAM_STRIDE, Capability, Code
 
@@ -57,17 +58,6 @@ class _Stop(Exception):
     def __init__(self, code: Code, fault: int) -> None:
         super().__init__(code, fault)
         self.code, self.fault = code, fault & 0xffffffff
-
-
-def requantize(value, multiplier, shift, *, zero_point, low, high):
-    """Stand-in until golden.requantize is there."""
-    out = np.empty(np.shape(value), np.int64)
-    for n in np.ndindex(out.shape):
-        b, c = (int(np.broadcast_to(part, out.shape)[n]) for part in (multiplier, shift))
-        q, rest = divmod(2 * int(value[n]) * b, 2 << c)
-        q += rest > 1 << c or (rest == 1 << c and q & 1)
-        out[n] = min(max(q + zero_point, low), high)
-    return out
 
 
 def unpack_params(image: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -197,9 +187,12 @@ def _emit_add(instruction: Instruction, memories: Memories, address: np.ndarray,
     channels = instruction.params + np.arange(operands * array).reshape(operands, array)
     _check(channels, len(memories.bias))
     _check(address, len(memories.activations))
-    biased = (words + memories.bias[channels]).astype(object)
-    value = (biased * memories.multiplier[channels].astype(object)).sum(axis=(1, 2))
-    code = requantize(value, np.int64(1), memories.shift[channels[0]], zero_point=instruction.zero_point,
+    biased = words + memories.bias[channels]
+    if np.abs(biased).max() < 1 << 62 - 32 - words.shape[1].bit_length() - operands.bit_length():
+        value = (biased * memories.multiplier[channels]).sum(axis=(1, 2))
+    else:                                                   # 64 bits could overflow
+        value = (biased.astype(object) * memories.multiplier[channels].astype(object)).sum(axis=(1, 2))
+    code = requantize(value, 1, memories.shift[channels[0]], zero_point=instruction.zero_point,
                       low=instruction.low, high=instruction.high)
     memories.activations[address] = code
 
