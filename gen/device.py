@@ -1,0 +1,29 @@
+"""A configuration as Verilog: the accelerator, and what hosts need to know of it."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..config import Config, identity
+from .designs import text_of
+from .files import write, write_json
+from .headers import c_header, tables
+
+__all__ = ["accelerator"]
+
+
+def accelerator(config: Config, folder: Path, uart: bool = False) -> Path:
+    """Write the accelerator of ``config`` into ``folder``; path of the Verilog.
+
+    The module is ``accelerator`` with byte streams ``rx`` and ``tx``, or with ``uart`` ``accelerator_uart`` with pins of these
+    names. Beside it ``accelerator.h`` and ``accelerator.json`` describe registers and instruction.
+    """
+    from ..hw.accelerator import Accelerator
+    component = Accelerator(config, identity(config))
+    name = "accelerator"
+    if uart:
+        from ..hw.serial import Serial
+        component, name = Serial(component, divisor=config.clock_hz // config.baud), "accelerator_uart"
+    path = write(folder / f"{name}.v", text_of(component, name))
+    write(folder / "accelerator.h", c_header(config))
+    write_json(folder / "accelerator.json", tables(config))
+    return path
