@@ -1,0 +1,412 @@
+"""The device's end of the link: frames in, bus transactions, frames out."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from amaranth.hdl import Array, C, Cat, Module, Mux, ResetInserter, Signal, Value, unsigned
+from amaranth.lib import crc, data, memory, stream, wiring
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib.wiring import In, Out
+
+from ..frame import CRC_BYTES, HEADER_BYTES, REPLY, Status, Type, WRITE_OVERHEAD
+from ..registers import ABI, CAPABILITY_BYTES, State
+from .cobs import BYTE, CobsDecoder, CobsEncoder
+
+__all__ = ["BUS_REQUEST", "BUS_RESPONSE", "COUNTERS", "Link"]
+
+BUS_REQUEST = data.StructLayout({"address": unsigned(24), "write": 1, "data": unsigned(8)})
+BUS_RESPONSE = data.StructLayout({"data": unsigned(8), "status": unsigned(8)})
+
+COUNTERS = ("crc_errors", "framing_errors", "overflows", "duplicates", "gaps")
+
+
+def _coded(content: int) -> int:
+    """Bytes of a frame of ``content`` bytes, checksum included, at most."""
+    return content + content // 254 + 2
+
+
+class Link(wiring.Component):
+    """Device side of the protocol of :mod:`mantissa.frame`.
+
+    A request is buffered whole and executed only if its checksum is right; READ and WRITE become one bus request a byte,
+    several of them in flight. The reply is built, coded, in a memory, so that it can be sent again. One byte per cycle when
+    receiving, on the bus and when sending: a transfer of n bytes takes 2 n + some 70 cycles, plus what the bus takes. While a request is
+    executed or answered ``rx`` is not ready.
+
+    A frame that stops for ``idle_cycles`` is dropped. If the bus neither takes a request nor answers one for as long, the
+    reply has status TIMEOUT, and so have all others until the bus has answered what it owes.
+
+    After a wait's TIMEOUT the bytes of STATUS may be of different cycles.
+
+    Parameters
+    ----------
+    capability : :class:`bytes`
+        What HELLO returns, 64 bytes.
+    payload : :class:`int`
+        Bytes of data a frame can carry, a power of two from 16 to 1024.
+    idle_cycles : :class:`int`
+        Clock cycles after which a partial frame, or a bus that does not answer, is given up; 16 or more.
+    counter_bits : :class:`int`
+        Width of the counters, which wrap around; 1 to 32.
+
+    Members
+    -------
+    rx : ``In(stream.Signature({"data": 8}))``
+        Bytes from the host.
+    tx : ``Out(stream.Signature({"data": 8}))``
+        Bytes to the host.
+    o_bus : ``Out(stream.Signature({"address": 24, "write": 1, "data": 8}))``
+        Requests of one byte.
+    i_bus : ``In(stream.Signature({"data": 8, "status": 8}))``
+        Exactly one response per request, in order, not before the request is taken; ``status`` is one of
+        :class:`~mantissa.frame.Status`. After one that is not OK, no further requests are issued.
+    state : ``In(32)``
+        The STATUS register, for WAIT.
+    phy_framing, phy_overflow : ``In(1)``
+        Strobes, counted with the frames dropped for the same reason.
+    crc_errors, framing_errors, overflows, duplicates, gaps : ``Out(32)``
+        Counters, as :data:`~mantissa.registers.REGISTERS` describes them.
+    """
+
+    def __init__(self, *, capability: bytes, payload: int, idle_cycles: int, counter_bits: int = 16) -> None:
+        if not isinstance(capability, bytes):
+            raise TypeError(f"Capability block must be bytes, not {capability!r}")
+        if len(capability) != CAPABILITY_BYTES:
+            raise ValueError(f"Capability block must be {CAPABILITY_BYTES} bytes, not {len(capability)}")
+        for name, value, ok, rule in (
+                ("Payload", payload, lambda n: 16 <= n <= 1024 and n & (n - 1) == 0, "a power of two from 16 to 1024"),
+                ("Idle cycles", idle_cycles, lambda n: n >= 16, "an integer of at least 16"),
+                ("Counter bits", counter_bits, lambda n: 1 <= n <= 32, "an integer from 1 to 32")):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"{name} must be {rule}, not {value!r}")
+            if not ok(value):
+                raise ValueError(f"{name} must be {rule}, not {value!r}")
+        self.capability = capability
+        self.payload = payload
+        self.idle_cycles = idle_cycles
+        self.counter_bits = counter_bits
+        super().__init__({
+            "rx": In(stream.Signature(BYTE)), "tx": Out(stream.Signature(BYTE)),
+            "o_bus": Out(stream.Signature(BUS_REQUEST)), "i_bus": In(stream.Signature(BUS_RESPONSE)),
+            "state": In(32), "phy_framing": In(1), "phy_overflow": In(1), **{name: Out(32) for name in COUNTERS},
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        r = self._registers()
+        self._units(m, r)
+        self._memories(m, r)
+        self._bus(m, r)
+        self._timer(m, r)
+        with m.FSM():
+            self._receive(m, r)
+            self._check(m, r)
+            self._execute(m, r)
+            self._reply(m, r)
+        self._count(m, r)
+        return m
+
+    def _registers(self) -> SimpleNamespace:
+        """Registers and wires by name.
+
+        A request's header turns in a ring (type, nonce, sequence number): shifted in when received, once around when sent back.
+        """
+        kept, passing = _coded(HEADER_BYTES + self.payload + CRC_BYTES), _coded(HEADER_BYTES + CAPABILITY_BYTES + CRC_BYTES)
+        request_bits = (self.payload + WRITE_OVERHEAD + CAPABILITY_BYTES - 1).bit_length()
+        window = 1 << (passing - 1).bit_length()
+        reply_bits = (kept + window - 1).bit_length()
+        registers = dict(ring=48, length=16, address=32, session=32, expected=8, opened=1, stored=1, status=3, passing=1,
+                         pending=3, fetched=1, held=1, held_write=1, held_data=8, wedged=1, index=max(request_bits, reply_bits),
+                         timer=self.idle_cycles.bit_length())
+        wires = dict(token=1, end=1, byte=8, reply=8, receiving=1, keep=1, fetch=1, take=1, moved=1, on_bus=1, push=1, closing=1,
+                     pushed=1, summing=1, restart=1, sending=1, late=1, **{f"add_{name}": 1 for name in COUNTERS})
+        r = SimpleNamespace(**{name: Signal(width, name=name) for name, width in {**registers, **wires}.items()})
+        r.request_bits, r.reply_bits, r.base = request_bits, reply_bits, (1 << reply_bits) - window
+        r.type, r.nonce, r.sequence = r.ring[:8], r.ring[8:40], r.ring[40:]
+        r.next_address, r.bus_idle = r.address + 1, ~r.held & (r.pending == 0)
+        r.decoder, r.encoder, r.crc = CobsDecoder(), CobsEncoder(address_width=reply_bits), CRC32_ISO_HDLC(8).create()
+        return r
+
+    def _units(self, m: Module, r: SimpleNamespace) -> None:
+        decoder, encoder, clear = r.decoder, r.encoder, Signal()
+        r.abort = r.receiving & r.late
+        m.submodules.decoder = ResetInserter(r.abort)(decoder)
+        m.submodules.encoder = ResetInserter(r.restart)(encoder)
+        m.submodules.crc = ResetInserter(clear)(r.crc)
+        wiring.connect(m, wiring.flipped(self.rx), decoder.i)
+        m.d.comb += [
+            decoder.o.ready.eq(r.receiving), r.token.eq(decoder.o.valid & r.receiving & ~decoder.o.p.end),
+            r.end.eq(decoder.o.valid & r.receiving & decoder.o.p.end),
+            r.byte.eq(Mux(r.receiving, decoder.o.p.data, r.reply)),
+            encoder.i.valid.eq(r.push), encoder.i.p.data.eq(r.reply), encoder.i.p.end.eq(r.closing), encoder.o.ready.eq(1),
+            r.pushed.eq(r.push & encoder.i.ready),
+            # fed with its own complement the checksum moves on by a byte, so that all four leave by the lowest
+            r.crc.data.eq(r.byte ^ r.summing.replicate(8)), r.crc.valid.eq(r.token | r.pushed),
+            clear.eq(r.abort | r.restart | r.sending | r.end),
+        ]
+
+    def _memories(self, m: Module, r: SimpleNamespace) -> None:
+        """Request payload, with the capability block at its end; coded replies, the stored one at 0, all others at ``base``.
+
+        Neither is read in a cycle in which it is written, so collisions need no hardware.
+        """
+        depth = 1 << r.request_bits
+        init = [0] * (depth - CAPABILITY_BYTES) + list(self.capability)
+        m.submodules.requests = requests = memory.Memory(shape=8, depth=depth, init=init)
+        m.submodules.replies = replies = memory.Memory(shape=8, depth=1 << r.reply_bits, init=[])
+        put, get, reply_put, reply_get = requests.write_port(), requests.read_port(), replies.write_port(), replies.read_port()
+        r.fetched_data, r.sent_data = get.data, reply_get.data
+        second = Mux(r.passing, r.base, 0)
+        m.d.comb += [
+            put.addr.eq(r.index), put.data.eq(r.decoder.o.p.data), put.en.eq(r.keep),
+            get.addr.eq(Mux(r.type == Type.HELLO, Cat(r.index[:6], C(-1, r.request_bits - 6)), r.index)), get.en.eq(r.fetch),
+            reply_put.addr.eq(r.encoder.o.p.address | second), reply_put.data.eq(r.encoder.o.p.data), reply_put.en.eq(r.encoder.o.valid),
+            reply_get.addr.eq(r.index | second), reply_get.en.eq(r.sending & (~self.tx.valid | self.tx.ready)),
+            self.tx.p.data.eq(r.sent_data),
+        ]
+
+    def _bus(self, m: Module, r: SimpleNamespace) -> None:
+        """Bytes fetched from the request memory become bus requests; ``held`` tells that one is on offer."""
+        o, i = self.o_bus, self.i_bus
+        accepted, answered = Signal(), Signal()
+        m.d.comb += [
+            o.valid.eq(r.held), o.p.address.eq(r.address), o.p.write.eq(r.held_write), o.p.data.eq(r.held_data),
+            i.ready.eq((r.pending != 0) & (~r.on_bus | r.encoder.i.ready)),
+            accepted.eq(r.held & o.ready), answered.eq(i.valid & i.ready), r.moved.eq(accepted | answered),
+            r.take.eq(r.on_bus & r.fetched & (r.status == Status.OK) & ~r.pending[-1] & (~r.held | o.ready)),
+        ]
+        with m.If(accepted):
+            m.d.sync += [r.held.eq(0), r.address.eq(r.next_address)]
+        with m.If(r.take):
+            m.d.sync += [r.held.eq(1), r.held_write.eq(r.type == Type.WRITE), r.held_data.eq(r.fetched_data)]
+        with m.If(accepted ^ answered):
+            m.d.sync += r.pending.eq(Mux(accepted, r.pending + 1, r.pending - 1))
+
+    def _timer(self, m: Module, r: SimpleNamespace) -> None:
+        """Runs while a partial frame, or the bus, makes no progress."""
+        waiting = (r.receiving & ~r.decoder.idle & ~self.rx.valid) | (r.on_bus & ~r.moved)
+        m.d.comb += r.late.eq(waiting & (r.timer == self.idle_cycles))
+        m.d.sync += r.timer.eq(Mux(waiting & ~r.late, r.timer + 1, 0))
+
+    def _receive(self, m: Module, r: SimpleNamespace) -> None:
+        with m.State("HEADER"):
+            with m.If(r.token):
+                m.d.sync += r.index.eq(r.index + 1)
+                with m.Switch(r.index):
+                    with m.Case(0):
+                        with m.If(r.byte != ABI):
+                            m.d.comb += r.add_framing_errors.eq(1)
+                            m.next = "SKIP"
+                        with m.If(r.bus_idle):
+                            m.d.sync += r.wedged.eq(0)
+                    with m.Case(1, 3, 4, 5, 6, 7):
+                        m.d.sync += r.ring.eq(Cat(r.ring[8:], r.decoder.o.p.data))
+                    with m.Case(8):
+                        m.d.sync += r.length.eq(Cat(r.length[8:], r.byte))
+                    with m.Case(9):
+                        m.d.sync += [r.length.eq(Cat(r.length[8:], r.byte)), r.index.eq(0)]
+                        m.next = "PAYLOAD"
+            self._receiving(m, r)
+        with m.State("PAYLOAD"):
+            with m.If(r.token):
+                m.d.sync += r.index.eq(r.index + 1)
+                with m.If(r.index == r.length):
+                    m.d.sync += r.index.eq(1)
+                    m.next = "TAIL"
+                with m.Elif(r.length > self.payload + WRITE_OVERHEAD):
+                    m.d.comb += r.add_overflows.eq(1)
+                    m.next = "SKIP"
+                with m.Else():
+                    m.d.comb += r.keep.eq(1)
+                    with m.If((r.index[2:] == 0) & ~r.wedged):
+                        # the limit of a wait counts up to all ones
+                        m.d.sync += r.address.eq(Cat(r.address[8:], r.byte ^ (r.type == Type.WAIT).replicate(8)))
+            self._receiving(m, r)
+        with m.State("TAIL"):
+            with m.If(r.token):
+                m.d.sync += r.index.eq(r.index + 1)
+                with m.If(r.index == CRC_BYTES):
+                    m.d.comb += r.add_framing_errors.eq(1)
+                    m.next = "SKIP"
+            self._receiving(m, r, whole=(r.index == CRC_BYTES) & ~r.decoder.o.p.error)
+        with m.State("SKIP"):
+            self._receiving(m, r, counted=True)
+
+    def _receiving(self, m: Module, r: SimpleNamespace, *, whole: Value | None = None, counted: bool = False) -> None:
+        """What all states of reception do with the end of a frame, and with a frame that stops."""
+        m.d.comb += r.receiving.eq(1)
+        with m.If(r.end | r.abort):
+            m.d.sync += r.index.eq(0)
+            m.next = "HEADER"
+            if not counted:
+                m.d.comb += r.add_framing_errors.eq(1)
+        if whole is not None:
+            with m.If(r.end & whole):
+                m.d.comb += [r.add_framing_errors.eq(0), r.add_crc_errors.eq(~r.crc.match_detected)]
+                with m.If(r.crc.match_detected):
+                    m.d.sync += r.index.eq(WRITE_OVERHEAD)
+                    m.next = "CHECK"
+
+    def _check(self, m: Module, r: SimpleNamespace) -> None:
+        """A sound frame is in; ``index`` is 4."""
+        same, reply = Signal(), lambda status, length=0: [r.status.eq(status), r.length.eq(length)]
+        m.d.comb += same.eq(r.opened & (r.nonce == r.session))
+        with m.State("CHECK"):
+            m.d.comb += r.fetch.eq(1)
+            m.d.sync += [r.status.eq(Status.OK), r.passing.eq(1), r.index.eq(0)]
+            m.next = "HEAD"
+            with m.If(r.type == Type.HELLO):
+                with m.If(r.length != 0):
+                    m.d.sync += reply(Status.LENGTH)
+                with m.Else():
+                    m.d.sync += [r.length.eq(CAPABILITY_BYTES), r.session.eq(r.nonce), r.opened.eq(1)]
+                    with m.If(~same):
+                        m.d.sync += [r.expected.eq(1), r.stored.eq(0)]
+            with m.Elif(~same):
+                m.d.comb += r.add_gaps.eq(1)
+                m.d.sync += reply(Status.SESSION)
+            with m.Elif(r.sequence == r.expected):
+                m.d.sync += [r.expected.eq(r.expected + 1), r.stored.eq(1), r.passing.eq(0)]
+                self._begin(m, r, reply)
+            with m.Elif(r.stored & (r.sequence + 1 == r.expected)):
+                m.d.comb += r.add_duplicates.eq(1)
+                m.d.sync += r.passing.eq(0)
+                m.next = "SEND"
+            with m.Else():
+                m.d.comb += r.add_gaps.eq(1)
+                m.d.sync += reply(Status.GAP, 1)
+        with m.State("SIZE"):
+            # a READ's length comes out of the request memory, byte after byte
+            m.d.comb += [r.fetch.eq(1), r.reply.eq(r.fetched_data)]
+            m.d.sync += [r.length.eq(Cat(r.length[8:], r.byte)), r.index.eq(r.index + 1)]
+            with m.If(r.index[1]):
+                m.next = "FIT"
+        with m.State("FIT"):
+            m.d.sync += r.index.eq(0)
+            with m.If(r.length > self.payload):
+                m.d.sync += reply(Status.LENGTH)
+            m.next = "HEAD"
+
+    def _begin(self, m: Module, r: SimpleNamespace, reply: Callable[..., list[Any]]) -> None:
+        """Execution of the request that is next in its session."""
+        beyond = r.address[24:] != 0
+        with m.If(r.wedged):
+            m.d.sync += reply(Status.TIMEOUT)
+        with m.Elif((r.type == Type.READ) & (r.length == 6)):
+            with m.If(beyond):
+                m.d.sync += reply(Status.ADDRESS)
+            with m.Else():
+                m.d.sync += r.index.eq(WRITE_OVERHEAD + 1)
+                m.next = "SIZE"
+        with m.Elif((r.type == Type.WRITE) & (r.length >= WRITE_OVERHEAD)):
+            with m.If(beyond):
+                m.d.sync += reply(Status.ADDRESS)
+            with m.Else():
+                m.d.sync += r.index.eq(WRITE_OVERHEAD)
+                m.next = "BUS"
+        with m.Elif((r.type == Type.WAIT) & (r.length == 4)):
+            m.next = "WAIT"
+        with m.Elif((r.type == Type.READ) | (r.type == Type.WRITE) | (r.type == Type.WAIT)):
+            m.d.sync += reply(Status.LENGTH)
+        with m.Else():
+            m.d.sync += reply(Status.TYPE)
+
+    def _execute(self, m: Module, r: SimpleNamespace) -> None:
+        response, writing = self.i_bus, r.type == Type.WRITE
+        good = response.valid & (r.pending != 0) & (response.p.status == 0) & (r.status == Status.OK)
+        failed = r.status != Status.OK
+        with m.State("BUS"):
+            m.d.comb += [r.on_bus.eq(1), r.reply.eq(response.p.data), r.push.eq(good & ~writing)]
+            self._fetch(m, r, ~failed & (~r.fetched | r.take), r.take)
+            with m.If(response.valid & response.ready & ~failed):
+                m.d.sync += r.status.eq(response.p.status)
+            with m.If(r.bus_idle & (failed | (~r.fetched & (r.index == r.length)))):
+                m.d.sync += r.index.eq(0)
+                m.next = "SUM"
+                with m.If(failed | writing):
+                    self._answer_empty(m, r)
+            with m.If(r.late):
+                m.d.sync += [r.wedged.eq(1), r.status.eq(Status.TIMEOUT)]
+                self._answer_empty(m, r)
+        with m.State("WAIT"):
+            m.d.sync += r.address.eq(r.next_address)
+            with m.If((self.state[:8] != State.RUNNING) | r.next_address[32] | ~r.decoder.idle):
+                m.d.sync += r.status.eq(Mux(self.state[:8] != State.RUNNING, Status.OK, Status.TIMEOUT))
+                m.next = "HEAD"
+
+    def _answer_empty(self, m: Module, r: SimpleNamespace) -> None:
+        """Build the reply from its beginning, with the status there is by now and no payload."""
+        m.d.comb += r.restart.eq(1)
+        m.d.sync += [r.index.eq(0), r.length.eq(0), r.fetched.eq(0)]
+        m.next = "HEAD"
+
+    def _fetch(self, m: Module, r: SimpleNamespace, room: Value, taken: Value) -> None:
+        """Read the request memory from ``index`` to ``length``."""
+        with m.If(room & (r.index != r.length)):
+            m.d.comb += r.fetch.eq(1)
+            m.d.sync += [r.index.eq(r.index + 1), r.fetched.eq(1)]
+        with m.Elif(taken):
+            m.d.sync += r.fetched.eq(0)
+
+    def _reply(self, m: Module, r: SimpleNamespace) -> None:
+        with m.State("HEAD"):
+            m.d.comb += r.push.eq(1)
+            with m.If(r.pushed):
+                m.d.sync += r.index.eq(r.index + 1)
+            with m.Switch(r.index):
+                with m.Case(0):
+                    m.d.comb += r.reply.eq(ABI)
+                with m.Case(1, 3, 4, 5, 6, 7):
+                    m.d.comb += r.reply.eq(r.type | Mux(r.index[1:] == 0, REPLY, 0))
+                    with m.If(r.pushed):
+                        m.d.sync += r.ring.eq(Cat(r.ring[8:], r.ring[:8]))
+                with m.Case(2):
+                    m.d.comb += r.reply.eq(r.status)
+                with m.Case(8):
+                    m.d.comb += r.reply.eq(r.length[:8])
+                with m.Default():
+                    m.d.comb += r.reply.eq(r.length[8:])
+                    with m.If(r.pushed):
+                        m.d.sync += r.index.eq(0)
+                        m.next = "DATA"
+                        with m.If((r.type == Type.READ) & (r.status == Status.OK)):
+                            m.next = "BUS"
+        with m.State("DATA"):
+            # byte n of STATUS leaves when index is n + 1
+            status = Array(self.state.word_select(n, 8) for n in (3, 0, 1, 2))
+            m.d.comb += [r.push.eq(r.fetched), r.reply.eq(r.fetched_data)]
+            with m.If(r.status == Status.GAP):
+                m.d.comb += r.reply.eq(r.expected)
+            with m.Elif(r.type == Type.WAIT):
+                m.d.comb += r.reply.eq(status[r.index[:2]])
+            self._fetch(m, r, ~r.fetched | r.pushed, r.pushed)
+            with m.If(~r.fetched & (r.index == r.length)):
+                m.d.sync += r.index.eq(0)
+                m.next = "SUM"
+        with m.State("SUM"):
+            m.d.comb += [r.summing.eq(1), r.push.eq(1), r.reply.eq(r.crc.crc[:8])]
+            with m.If(r.pushed):
+                m.d.sync += r.index.eq(r.index + 1)
+                with m.If(r.index == CRC_BYTES - 1):
+                    m.d.sync += r.index.eq(0)
+                    m.next = "CLOSE"
+        with m.State("CLOSE"):
+            m.d.comb += [r.push.eq(1), r.closing.eq(1)]
+            with m.If(r.pushed):
+                m.next = "SEND"
+        with m.State("SEND"):
+            m.d.comb += r.sending.eq(1)
+            with m.If(~self.tx.valid | self.tx.ready):
+                m.d.sync += [r.index.eq(r.index + 1), self.tx.valid.eq(1)]
+                with m.If(self.tx.valid & (r.sent_data == 0)):
+                    m.d.sync += [r.index.eq(0), self.tx.valid.eq(0)]
+                    m.next = "HEADER"
+
+    def _count(self, m: Module, r: SimpleNamespace) -> None:
+        extra = {"framing_errors": self.phy_framing, "overflows": self.phy_overflow}
+        for name in COUNTERS:
+            counter = Signal(self.counter_bits, name=name)
+            m.d.sync += counter.eq(counter + (getattr(r, f"add_{name}") | extra.get(name, 0)))
+            m.d.comb += getattr(self, name).eq(counter)
