@@ -16,12 +16,11 @@ import numpy as np
 from .compiler_emit import blocks, instruction, params_image, weights_image
 from .compiler_place import Place
 from .compiler_plan import plan, prove
-from .compiler_tasks import Task, Tasks, evaluate_tasks, normalise
+from .compiler_tasks import Task, Tasks, normalise
 from .errors import MantissaError
-from .graph import Graph, evaluate
-from .interpreter import run
+from .graph import Graph
 from .program import BYTES, Instruction, Op, encode, listing
-from .registers import PARAM_STRIDE, Capability, Code
+from .registers import PARAM_STRIDE, Capability
 
 __all__ = ["BATCH_MOST", "Check", "Compiled", "Layer", "compile"]
 

@@ -1,0 +1,87 @@
+"""What an ONNX value can be while a model is imported, and how a node is refused."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import onnx
+
+from .errors import MantissaError
+from .graph import Node, Tensor
+
+__all__ = ["Codes", "Const", "Pending", "Real", "Scaled", "State", "Value", "attributes", "node_name", "refuse"]
+
+
+@dataclass(frozen=True, eq=False)
+class Const:
+    """A constant array."""
+    array: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scaled:
+    """A constant that was dequantized: integers and float32 scales, one or one for each index along ``axis``."""
+    array: np.ndarray
+    scale: np.ndarray
+    axis: int
+
+
+@dataclass(frozen=True)
+class Codes:
+    """An int8 tensor."""
+    tensor: str
+
+
+@dataclass(frozen=True)
+class Real:
+    """The real values of an int8 tensor."""
+    tensor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """Real values that a node computes, not yet quantized; the node's output has no name yet."""
+    node: Node
+    shape: tuple[int, ...]
+    onnx: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """The model's input, real values."""
+    shape: tuple[int, ...]
+    onnx: tuple[int, ...]
+
+
+Value = Const | Scaled | Codes | Real | Pending | Input
+
+
+@dataclass(kw_only=True)
+class State:
+    """What has been imported so far."""
+    batched: bool
+    values: dict[str, Value]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    input: str | None = None
+
+
+def node_name(node: onnx.NodeProto) -> str:
+    """Name of a node, or of its first output."""
+    return node.name or node.output[0]
+
+
+def refuse(node: onnx.NodeProto, reason: str) -> NoReturn:
+    """Say which node can not be compiled, and why."""
+    raise MantissaError(f"Node {node_name(node)} ({node.op_type}) can not be compiled: {reason}")
+
+
+def attributes(node: onnx.NodeProto, **defaults: Any) -> Mapping[str, Any]:
+    """Attributes of a node; those that are not given are as in ``defaults``."""
+    found = dict(defaults)
+    for attribute in node.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        found[attribute.name] = value.decode() if isinstance(value, bytes) else value
+    return found
