@@ -97,7 +97,7 @@ def _fields(layout: Any) -> list[dict[str, Any]]:
 def _speed(measured: Mapping[str, Any] | None) -> str:
     if not measured:
         return "Latency and throughput: not measured."
-    return (f"Latency: {measured['latency']} cycles from the first transfer in to the first out. Throughput: {measured['throughput']} "
+    return (f"Latency: {measured['latency']} cycles from the first valid input to the first output. Throughput: {measured['throughput']} "
             f"transfers per cycle on `{measured['port']}`. Both measured without stalls.")
 
 

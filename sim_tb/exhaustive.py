@@ -1,0 +1,114 @@
+"""Compiled Verilog against the golden function: every input there is, or a million drawn ones."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+import time
+
+from amaranth.lib import data
+import numpy as np
+
+from ..design import Design, Streams
+from ..gen.designs import text_of
+from ..hw.payload import Words, bits, count, enumerate_all, pack, ports, unpack, used
+from .simulate import STALLS
+from .verilator import Harness, Run
+
+__all__ = ["ENUMERABLE", "Cases", "compare", "harness", "measure", "run_cases"]
+
+ENUMERABLE = 24
+"""Input bits up to which every input is tried."""
+
+CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cases:
+    """How much was compared: output transactions, whether they are all there are, evaluations per second of the compiled model."""
+    count: int
+    exhaustive: bool
+    rate: float
+    seconds: float
+
+
+def harness(design: Design, *, folder: Path, optimize: int = 1) -> Harness:
+    """Compiled harness of the design's Verilog."""
+    inputs, outputs = ports(used(design.component()))
+    return Harness(text_of(design.component(), design.name), design.name, inputs, outputs, folder=folder, optimize=optimize)
+
+
+def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0) -> Cases:
+    """Compare the model with the golden function on all inputs of a small stateless design, on ``least`` drawn ones of others.
+
+    With ``least`` below what enumeration takes, inputs are drawn from the stimulus: a short run of a small design.
+
+    Raises
+    ------
+    AssertionError
+        At the first transaction that differs, or if nothing was compared.
+    """
+    start, spent, total = time.monotonic(), 0.0, 0
+    every = design.stateless and bits(model.inputs) <= ENUMERABLE and 1 << bits(model.inputs) <= max(least, 1 << 12)
+    batches = _all(model.inputs) if every else _drawn(design, model.inputs, seed)
+    for n, (raw, streams) in enumerate(batches):
+        want = {port: pack(layout, design.golden(streams)[port]) for port, layout in model.outputs.items()}
+        begin = time.monotonic()
+        result = model.run(raw, {port: len(rows) for port, rows in want.items()}, stall=stall, seed=seed + n)
+        spent += time.monotonic() - begin
+        compare(design.name, model.outputs, result, want, streams)
+        total += sum(len(rows) for rows in want.values())
+        if not every and total >= least:
+            break
+        if n == 3 and not total:
+            break
+    if not total:
+        raise AssertionError(f"{design.name}: no case was compared")
+    return Cases(count=total, exhaustive=every, rate=total / max(spent, 1e-9), seconds=time.monotonic() - start)
+
+
+def _all(inputs: Mapping[str, data.Layout]) -> Iterator[tuple[dict[str, Words], Streams]]:
+    (port, layout), = inputs.items()
+    stop = 1 << bits(inputs)
+    for start in range(0, stop, CHUNK):
+        raw = enumerate_all(layout, start, min(start + CHUNK, stop))
+        yield {port: raw}, {port: unpack(layout, raw)}
+
+
+def _drawn(design: Design, inputs: Mapping[str, data.Layout], seed: int) -> Iterator[tuple[dict[str, Words], Streams]]:
+    while True:
+        streams = design.stimulus(np.random.default_rng(seed))
+        seed += 1
+        yield {port: pack(layout, streams[port]) for port, layout in inputs.items()}, streams
+
+
+def compare(name: str, outputs: Mapping[str, data.Layout], result: Run, want: Mapping[str, Words], streams: Streams) -> None:
+    """Refuse outputs that are not what the golden function says.
+
+    Raises
+    ------
+    AssertionError
+        With the first transaction that differs.
+    """
+    for port, right in want.items():
+        wrong = np.flatnonzero((result.outputs[port] != right).any(axis=1))
+        if len(wrong):
+            n = int(wrong[0])
+            got, golden = (unpack(outputs[port], rows[n:n + 1]) for rows in (result.outputs[port], right))
+            fields = [field for field in got if (got[field] != golden[field]).any()]
+            cause = {source: {field: column[n].tolist() for field, column in rows.items()} for source, rows in streams.items() if n < count(rows)}
+            raise AssertionError(f"{name}: transaction {n} of {port} has {({f: got[f][0].tolist() for f in fields})}, golden says "
+                                 f"{({f: golden[f][0].tolist() for f in fields})}; transaction {n} of the inputs is {cause}")
+
+
+def measure(design: Design, model: Harness, seed: int = 0) -> dict[str, object]:
+    """Latency and throughput without stalls, of the output with the most transactions."""
+    streams = design.stimulus(np.random.default_rng(seed))
+    golden = design.golden(streams)
+    result = model.run({port: pack(layout, streams[port]) for port, layout in model.inputs.items()},
+                       {port: count(golden[port]) for port in model.outputs})
+    port = max(model.outputs, key=lambda name: count(golden[name]))
+    return {"port": port, "latency": result.latency[port], "throughput": result.throughput[port], "cycles": result.cycles}
+
+
+assert STALLS == ("none", "random", "bursty"), "harness.cpp numbers the stall patterns in this order"

@@ -1,0 +1,131 @@
+// Streams into a Verilated module and out of it, at full speed or with stalls.
+//
+// ports.h, generated, defines Vtop's streams: INPUTS(X) and OUTPUTS(X) apply X(number, valid, ready, payload, words) to each,
+// PLAIN(X) applies X(signal) to inputs that are no streams, CLOCKED says whether there are clk and rst.
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include "Vtop.h"
+#include "verilated.h"
+#include "ports.h"
+
+namespace {
+
+template <class T> inline void put(T& port, const uint32_t* words) {
+    if constexpr (sizeof(T) == 8) port = words[0] | uint64_t(words[1]) << 32;
+    else port = T(words[0]);
+}
+template <size_t N> inline void put(VlWide<N>& port, const uint32_t* words) { for (size_t n = 0; n < N; n++) port[n] = words[n]; }
+
+template <class T> inline void get(const T& port, uint32_t* words) {
+    words[0] = uint32_t(port);
+    if constexpr (sizeof(T) == 8) words[1] = uint32_t(port >> 32);
+}
+template <size_t N> inline void get(const VlWide<N>& port, uint32_t* words) { for (size_t n = 0; n < N; n++) words[n] = port[n]; }
+
+enum Stall { NONE, RANDOM, BURSTY };
+enum Outcome { DONE, STUCK, UNSTEADY, TOO_MANY };
+
+// Whether to pause, cycle by cycle.
+struct Pause {
+    uint64_t state;
+    uint32_t left = 0;
+    bool now = false;
+    uint32_t draw() { state ^= state << 13; state ^= state >> 7; state ^= state << 17; return uint32_t(state >> 32); }
+    bool next(Stall stall) {
+        if (stall == NONE) return false;
+        if (stall == RANDOM) return draw() % 10 < 3;
+        if (!left) { left = 1 + draw() % 12; now = draw() & 1; }
+        left--;
+        return now;
+    }
+};
+
+#define COUNT(...) +1
+constexpr int N_IN = 0 INPUTS(COUNT), N_OUT = 0 OUTPUTS(COUNT);
+constexpr uint32_t MOST_WORDS = 1024;
+constexpr uint64_t TAIL = 64;          // cycles in which nothing may follow the last transaction expected
+
+struct Stats { uint64_t cycles, first_in, port; uint64_t taken[8], given[8], waited[8], first_out[8], last_out[8]; };
+
+template <bool STALLS>
+int run(const uint32_t* const* in, const uint64_t* in_count, uint32_t* const* out, const uint64_t* out_count, Stall stall, uint64_t seed,
+        uint64_t idle_limit, Stats& s) {
+    VerilatedContext context;
+    context.randReset(0);
+    auto top = std::make_unique<Vtop>(&context, "top");
+    Pause pause_in[N_IN + 1], pause_out[N_OUT + 1];
+    for (int n = 0; n < N_IN; n++) pause_in[n].state = (seed * 2654435761u + n + 1) * 0x9e3779b97f4a7c15u | 1;
+    for (int n = 0; n < N_OUT; n++) pause_out[n].state = (seed * 2654435761u + n + 101) * 0x9e3779b97f4a7c15u | 1;
+    bool offered[N_IN + 1] = {}, held[N_OUT + 1] = {};
+    static thread_local uint32_t before[N_OUT + 1][MOST_WORDS], now[MOST_WORDS];
+    std::memset(&s, 0, sizeof s);
+    s.first_in = ~0ull;
+#define ZERO(signal) top->signal = 0;
+    PLAIN(ZERO)
+#define QUIET(n, valid, ready, payload, words) top->valid = 0;
+    INPUTS(QUIET)
+#define CLOSED(n, valid, ready, payload, words) top->ready = 0;
+    OUTPUTS(CLOSED)
+#if CLOCKED
+    top->rst = 1;
+    for (int n = 0; n < 2; n++) { top->clk = 0; top->eval(); top->clk = 1; top->eval(); }
+    top->rst = 0;
+#endif
+    uint64_t idle = 0, tail = 0, cycle = 0;
+    for (;; cycle++) {
+#define DRIVE(n, valid, ready, payload, words) \
+        if (!offered[n]) { \
+            bool go = s.taken[n] < in_count[n] && !(STALLS && pause_in[n].next(stall)); \
+            if (go) put(top->payload, in[n] + s.taken[n] * words); \
+            top->valid = offered[n] = go; \
+            if (go && s.first_in == ~0ull) s.first_in = cycle; \
+        }
+        INPUTS(DRIVE)
+#define ACCEPT(n, valid, ready, payload, words) top->ready = !(STALLS && pause_out[n].next(stall));
+        OUTPUTS(ACCEPT)
+#if CLOCKED
+        top->clk = 0;
+#endif
+        top->eval();
+        bool moved = false, complete = true;
+#define TAKEN(n, valid, ready, payload, words) \
+        if (offered[n] && top->ready) { \
+            s.taken[n]++; offered[n] = false; moved = true; \
+        }
+        INPUTS(TAKEN)
+#define GIVEN(n, valid, ready, payload, words) \
+        if (STALLS && held[n]) { \
+            if (top->valid) get(top->payload, now); \
+            if (!top->valid || std::memcmp(now, before[n], 4 * words)) { s.port = n; s.cycles = cycle; return UNSTEADY; } \
+        } \
+        if (top->valid && top->ready) { \
+            if (s.given[n] == out_count[n]) { s.port = n; s.cycles = cycle; return TOO_MANY; } \
+            get(top->payload, out[n] + s.given[n] * words); \
+            if (!s.given[n]) s.first_out[n] = cycle; \
+            s.last_out[n] = cycle; s.given[n]++; moved = true; \
+            held[n] = false; \
+        } else if (STALLS && top->valid) { held[n] = true; s.waited[n]++; get(top->payload, before[n]); } \
+        complete &= s.given[n] == out_count[n];
+        OUTPUTS(GIVEN)
+#if CLOCKED
+        top->clk = 1;
+        top->eval();
+#endif
+        idle = moved ? 0 : idle + 1;
+        if (complete && tail++ == TAIL) break;
+        if (!complete && idle > idle_limit) { s.cycles = cycle; return STUCK; }
+    }
+    s.cycles = cycle;
+    top->final();
+    return DONE;
+}
+
+}  // namespace
+
+extern "C" int harness_run(const uint32_t* const* in, const uint64_t* in_count, uint32_t* const* out, const uint64_t* out_count, int stall,
+                           uint64_t seed, uint64_t idle_limit, void* stats) {
+    auto& s = *static_cast<Stats*>(stats);
+    return stall == NONE ? run<false>(in, in_count, out, out_count, NONE, seed, idle_limit, s)
+                         : run<true>(in, in_count, out, out_count, Stall(stall), seed, idle_limit, s);
+}

