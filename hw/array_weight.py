@@ -46,8 +46,11 @@ class WeightStationary(wiring.Component):
         Rows of weights; ``rows`` transactions make a tile.
     o : :py:`Out(stream.Signature({"sum": columns * signed(exact), "tag": tag}))`
         Sums, as wide as the largest possible needs.
-    starved : :py:`Out(1)`
-        A vector waits for its tile.
+
+    Attributes
+    ----------
+    starved : :class:`~amaranth.hdl.Signal`
+        A vector waits for its tile: for counters beside the array, not a port.
     """
     i: stream.Interface
     i_w: stream.Interface
@@ -77,8 +80,8 @@ class WeightStationary(wiring.Component):
             "i_w": In(stream.Signature(data.StructLayout({"w": data.ArrayLayout(signed(b_width), columns)}))),
             "o": Out(stream.Signature(data.StructLayout({
                 "sum": data.ArrayLayout(signed(self.sum_width), columns)} | tags))),
-            "starved": Out(1),
         })
+        self.starved = Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -127,11 +130,11 @@ class WeightStationary(wiring.Component):
             if self.tag:
                 m.d.sync += tag.eq(held.tag)
         with m.If(swap):
-            m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow) for w, s in zip(ws, ss)]
+            m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow, strict=True) for w, s in zip(ws, ss, strict=True)]
         with m.If(load):
             # A row enters at the end and pushes the others up: after all of them the first is row 0.
             m.d.sync += [s.eq(self.i_w.p.w[c]) for c, s in enumerate(shadow[-1])]
-            m.d.sync += [s.eq(below) for upper, lower in pairwise(shadow) for s, below in zip(upper, lower)]
+            m.d.sync += [s.eq(below) for upper, lower in pairwise(shadow) for s, below in zip(upper, lower, strict=True)]
         m.d.sync += loaded.eq(Mux(swap, 0, loaded) + load)
         return a, active, valid, tag
 
@@ -158,7 +161,7 @@ class WeightStationary(wiring.Component):
                 w0, w1 = weights[r][c], weights[r][c + 1]
                 packed = Cat(w0[:7], ~w0[7], Const(0, FIELD - 8), w1).as_signed()
                 product = delayed(m, advance, (a[r] * packed)[:FIELD + 16], 1, f"product_{r}_{c}")
-                known = delayed(m, advance, truncated_product(a[r], w1, 6), 1, f"known_{r}_{c}")
+                known = delayed(m, advance, truncated_product(m, a[r], w1, 6), 1, f"known_{r}_{c}")
                 overlap = (product[FIELD:FIELD + 6] - known)[:6].as_signed()
                 lows.append(product[:FIELD])
                 highs.append(product[FIELD:].as_signed())
