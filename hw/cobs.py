@@ -35,23 +35,22 @@ class CobsDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left = Signal(8)          # bytes of the block still to come
+        left = Signal(8, init=1)  # bytes of the block still to come, and one
         full = Signal()           # the block began with 0xff: no zero follows it
         byte, zero, code = self.i.p.data, Signal(), Signal()
         m.d.comb += [
-            zero.eq(byte == 0), code.eq(left == 0),
+            zero.eq(byte == 0), code.eq(left == 1),
             self.o.p.data.eq(Mux(code, 0, byte)), self.o.p.end.eq(zero), self.o.p.error.eq(zero & ~code),
             self.o.valid.eq(self.i.valid & ~self.idle & (zero | ~code | ~full)),
             self.i.ready.eq(self.o.ready | ~self.o.valid),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += self.idle.eq(zero)
+            m.d.sync += left.eq(Mux(code, byte, left + (~code).replicate(8)))
+            with m.If(code):
+                m.d.sync += full.eq(byte == 0xff)
             with m.If(zero):
-                m.d.sync += left.eq(0)
-            with m.Elif(code):
-                m.d.sync += [left.eq(byte - 1), full.eq(byte == 0xff)]
-            with m.Else():
-                m.d.sync += left.eq(left - 1)
+                m.d.sync += left.eq(1)
         return m
 
 

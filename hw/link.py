@@ -99,6 +99,7 @@ class Link(wiring.Component):
         self._units(m, r)
         self._memories(m, r)
         self._bus(m, r)
+        self._address(m, r)
         self._timer(m, r)
         with m.FSM():
             self._receive(m, r)
@@ -121,11 +122,17 @@ class Link(wiring.Component):
                          pending=3, fetched=1, held=1, held_write=1, held_data=8, wedged=1, index=max(request_bits, reply_bits),
                          timer=self.idle_cycles.bit_length())
         wires = dict(token=1, end=1, byte=8, reply=8, receiving=1, keep=1, fetch=1, take=1, moved=1, on_bus=1, push=1, closing=1,
-                     pushed=1, summing=1, restart=1, sending=1, late=1, **{f"add_{name}": 1 for name in COUNTERS})
-        r = SimpleNamespace(**{name: Signal(width, name=name) for name, width in {**registers, **wires}.items()})
+                     pushed=1, summing=1, restart=1, sending=1, late=1, accepted=1, shift=1, waiting=1, expired=1, **{f"add_{name}": 1 for name in COUNTERS})
+        kept_at_reset = ("opened", "stored", "status", "passing", "pending", "fetched", "held", "wedged", "index")
+        r = SimpleNamespace(**{name: Signal(width, name=name, reset_less=name in registers and name not in kept_at_reset)
+                               for name, width in {**registers, **wires}.items()})
         r.request_bits, r.reply_bits, r.base = request_bits, reply_bits, (1 << reply_bits) - window
         r.type, r.nonce, r.sequence = r.ring[:8], r.ring[8:40], r.ring[40:]
-        r.next_address, r.bus_idle = r.address + 1, ~r.held & (r.pending == 0)
+        # comparisons with the payload's size, a power of two, without adders
+        r.power = self.payload.bit_length() - 1
+        r.brim, r.over = r.length[r.power], r.length[r.power + 1:].any()
+        r.last = r.index == r.length[:len(r.index)]
+        r.bus_idle = ~r.held & (r.pending == 0)
         r.decoder, r.encoder, r.crc = CobsDecoder(), CobsEncoder(address_width=reply_bits), CRC32_ISO_HDLC(8).create()
         return r
 
@@ -170,7 +177,7 @@ class Link(wiring.Component):
     def _bus(self, m: Module, r: SimpleNamespace) -> None:
         """Bytes fetched from the request memory become bus requests; ``held`` tells that one is on offer."""
         o, i = self.o_bus, self.i_bus
-        accepted, answered = Signal(), Signal()
+        accepted, answered = r.accepted, Signal()
         m.d.comb += [
             o.valid.eq(r.held), o.p.address.eq(r.address), o.p.write.eq(r.held_write), o.p.data.eq(r.held_data),
             i.ready.eq((r.pending != 0) & (~r.on_bus | r.encoder.i.ready)),
@@ -178,11 +185,20 @@ class Link(wiring.Component):
             r.take.eq(r.on_bus & r.fetched & (r.status == Status.OK) & ~r.pending[-1] & (~r.held | o.ready)),
         ]
         with m.If(accepted):
-            m.d.sync += [r.held.eq(0), r.address.eq(r.next_address)]
+            m.d.sync += r.held.eq(0)
         with m.If(r.take):
             m.d.sync += [r.held.eq(1), r.held_write.eq(r.type == Type.WRITE), r.held_data.eq(r.fetched_data)]
         with m.If(accepted ^ answered):
             m.d.sync += r.pending.eq(Mux(accepted, r.pending + 1, r.pending - 1))
+
+    def _address(self, m: Module, r: SimpleNamespace) -> None:
+        """Address of the next bus request, or what is left of a wait's limit, complemented so that it too counts up."""
+        # one cell a bit on iCE40: the second operand of the adder is the choice, and the sum matters only where it is 0
+        grown = Signal(33)
+        byte = r.decoder.o.p.data ^ (r.type == Type.WAIT).replicate(8)
+        m.d.comb += [grown.eq(r.address - (~r.shift).replicate(32)), r.expired.eq(~grown[-1])]
+        with m.If(r.shift | r.accepted | r.waiting):
+            m.d.sync += r.address.eq(Mux(r.shift, Cat(r.address[8:], byte), grown))
 
     def _timer(self, m: Module, r: SimpleNamespace) -> None:
         """Runs while a partial frame, or the bus, makes no progress."""
@@ -212,17 +228,15 @@ class Link(wiring.Component):
         with m.State("PAYLOAD"):
             with m.If(r.token):
                 m.d.sync += r.index.eq(r.index + 1)
-                with m.If(r.index == r.length):
-                    m.d.sync += r.index.eq(1)
-                    m.next = "TAIL"
-                with m.Elif(r.length > self.payload + WRITE_OVERHEAD):
+                with m.If(r.over | r.brim & (r.length[3:r.power].any() | (r.length[2] & r.length[:2].any()))):
                     m.d.comb += r.add_overflows.eq(1)
                     m.next = "SKIP"
+                with m.Elif(r.last):
+                    m.d.sync += r.index.eq(1)
+                    m.next = "TAIL"
                 with m.Else():
                     m.d.comb += r.keep.eq(1)
-                    with m.If((r.index[2:] == 0) & ~r.wedged):
-                        # the limit of a wait counts up to all ones
-                        m.d.sync += r.address.eq(Cat(r.address[8:], r.byte ^ (r.type == Type.WAIT).replicate(8)))
+                    m.d.comb += r.shift.eq((r.index[2:] == 0) & ~r.wedged)
             self._receiving(m, r)
         with m.State("TAIL"):
             with m.If(r.token):
@@ -285,7 +299,7 @@ class Link(wiring.Component):
                 m.next = "FIT"
         with m.State("FIT"):
             m.d.sync += r.index.eq(0)
-            with m.If(r.length > self.payload):
+            with m.If(r.over | r.brim & r.length[:r.power].any()):
                 m.d.sync += reply(Status.LENGTH)
             m.next = "HEAD"
 
@@ -300,7 +314,7 @@ class Link(wiring.Component):
             with m.Else():
                 m.d.sync += r.index.eq(WRITE_OVERHEAD + 1)
                 m.next = "SIZE"
-        with m.Elif((r.type == Type.WRITE) & (r.length >= WRITE_OVERHEAD)):
+        with m.Elif((r.type == Type.WRITE) & (r.length[2:].any())):
             with m.If(beyond):
                 m.d.sync += reply(Status.ADDRESS)
             with m.Else():
@@ -322,7 +336,7 @@ class Link(wiring.Component):
             self._fetch(m, r, ~failed & (~r.fetched | r.take), r.take)
             with m.If(response.valid & response.ready & ~failed):
                 m.d.sync += r.status.eq(response.p.status)
-            with m.If(r.bus_idle & (failed | (~r.fetched & (r.index == r.length)))):
+            with m.If(r.bus_idle & (failed | (~r.fetched & (r.last)))):
                 m.d.sync += r.index.eq(0)
                 m.next = "SUM"
                 with m.If(failed | writing):
@@ -331,8 +345,8 @@ class Link(wiring.Component):
                 m.d.sync += [r.wedged.eq(1), r.status.eq(Status.TIMEOUT)]
                 self._answer_empty(m, r)
         with m.State("WAIT"):
-            m.d.sync += r.address.eq(r.next_address)
-            with m.If((self.state[:8] != State.RUNNING) | r.next_address[32] | ~r.decoder.idle):
+            m.d.comb += r.waiting.eq(1)
+            with m.If((self.state[:8] != State.RUNNING) | r.expired | ~r.decoder.idle):
                 m.d.sync += r.status.eq(Mux(self.state[:8] != State.RUNNING, Status.OK, Status.TIMEOUT))
                 m.next = "HEAD"
 
@@ -344,7 +358,7 @@ class Link(wiring.Component):
 
     def _fetch(self, m: Module, r: SimpleNamespace, room: Value, taken: Value) -> None:
         """Read the request memory from ``index`` to ``length``."""
-        with m.If(room & (r.index != r.length)):
+        with m.If(room & ~r.last):
             m.d.comb += r.fetch.eq(1)
             m.d.sync += [r.index.eq(r.index + 1), r.fetched.eq(1)]
         with m.Elif(taken):
@@ -382,7 +396,7 @@ class Link(wiring.Component):
             with m.Elif(r.type == Type.WAIT):
                 m.d.comb += r.reply.eq(status[r.index[:2]])
             self._fetch(m, r, ~r.fetched | r.pushed, r.pushed)
-            with m.If(~r.fetched & (r.index == r.length)):
+            with m.If(~r.fetched & (r.last)):
                 m.d.sync += r.index.eq(0)
                 m.next = "SUM"
         with m.State("SUM"):
