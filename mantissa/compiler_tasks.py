@@ -17,7 +17,7 @@ from .errors import MantissaError
 from .graph import Add, AveragePool, Conv, Graph, MatMul, MaxPool, Node, Rescale, Reshape, scales
 from .program import Op
 
-__all__ = ["Task", "Tasks", "evaluate_tasks", "normalise"]
+__all__ = ["Task", "Tasks", "evaluate_tasks", "normalise", "reduce"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,7 +149,8 @@ def normalise(graph: Graph) -> Tasks:
     return Tasks(tasks=tuple(tasks), alias=alias)
 
 
-def _reduce(task: Task, codes: np.ndarray) -> np.ndarray:
+def reduce(task: Task, codes: np.ndarray) -> np.ndarray:
+    """Accumulators of a task with one input, (n, rows, columns, channels), before the bias."""
     image = codes if codes.ndim == 4 else codes[:, None]
     window = (task.stride, task.padding, task.dilation)
     if task.weight is not None:
@@ -172,7 +173,7 @@ def evaluate_tasks(graph: Graph, tasks: Tasks, codes: np.ndarray) -> dict[str, n
             code = golden.residual_add(inputs, [int(b) for b in task.bias], [int(b) for b in task.multiplier],
                                        int(task.shift[0]), **clamp)
         else:
-            code = golden.requantize(_reduce(task, inputs[0]) + task.bias, task.multiplier, task.shift, **clamp)
+            code = golden.requantize(reduce(task, inputs[0]) + task.bias, task.multiplier, task.shift, **clamp)
         shape = graph.tensors[task.output].shape
         found[task.output] = code.astype(np.int8).reshape(len(codes), *shape)
         for name in tasks.alias:
