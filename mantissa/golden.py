@@ -8,42 +8,39 @@ Images are (N, H, W, C), kernels (rows, columns, C in, C out), padding is ``p``,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import MantissaError
+from .product import exact_product
 from .rounding import Ints, bound, check_rounding, extent, integers, scale, shift_right
 
 __all__ = ["average_pool", "conv2d", "matmul", "max_pool", "relu", "requantize", "residual_add", "sum_pool"]
 
 SITES = ("sum", "branch")
-
-# Integers up to here are exact in a float of the kind, and so is any sum of them that stays within, in any order and with
-# fused multiply-add: BLAS then has nothing to round.
-_EXACT: tuple[tuple[type, int], ...] = ((np.float32, 1 << 24), (np.float64, 1 << 53))
-_CHUNK = 64                       # fewer columns than this in an exact piece: the wider kind is faster
 _BLOCK = 1 << 24                  # elements of unfolded image at a time
 
 
 def matmul(a: npt.ArrayLike, b: npt.ArrayLike) -> Ints:
     """Exact product of (..., M, K) and (..., K, N), leading dimensions broadcast.
 
-    Runs in BLAS as float32, float32 in pieces of K, float64, or float64 in pieces, the first that the operands' actual
-    extents prove exact; else in integers.
+    As fast as floating point wherever the operands' actual extents prove floating point exact: see :mod:`.product`.
     """
     x, y = _operand(a, "Operand a"), _operand(b, "Operand b")
     if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
         raise MantissaError(f"Operands of matmul must be (..., M, K) and (..., K, N), not {x.shape} and {y.shape}")
-    depth, product = x.shape[-1], extent(x) * extent(y)
-    if x.dtype != object and y.dtype != object and depth * product < 1 << 63:
-        for kind, exact in _EXACT:
-            piece = min(depth, exact // max(product, 1))
-            if piece >= min(depth, _CHUNK):
-                return _pieces(x.astype(kind), y.astype(kind), max(piece, 1))
-        return np.asarray(np.matmul(x.astype(np.int64), y.astype(np.int64)))
-    return np.asarray(np.matmul(x.astype(object), y.astype(object)))
+    if y.ndim == 2:
+        return exact_product(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[1])
+    try:
+        lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        raise MantissaError(f"Leading dimensions of matmul must broadcast, not {x.shape[:-2]} and {y.shape[:-2]}") from None
+    x, y = np.broadcast_to(x, lead + x.shape[-2:]), np.broadcast_to(y, lead + y.shape[-2:])
+    each = [exact_product(x[n], y[n]) for n in np.ndindex(lead)]
+    kind = object if any(part.dtype == object for part in each) else np.int64
+    return np.array(each, kind).reshape(*lead, x.shape[-2], y.shape[-1])
 
 
 def conv2d(x: npt.ArrayLike, w: npt.ArrayLike, stride: int | Sequence[int] = 1, pad: int | Sequence[int] = 0,
@@ -156,18 +153,8 @@ def average_pool(x: npt.ArrayLike, kernel: int | Sequence[int], b: npt.ArrayLike
     return requantize(total, b, c, zero_point, low, high, rounding, bias)
 
 
-def _pieces(x: npt.NDArray[Any], y: npt.NDArray[Any], piece: int) -> Ints:
-    """Product of floats that are integers, in pieces of K each of which is exact; the pieces are added as int64."""
-    depth = x.shape[-1]
-    total: Ints = np.matmul(x[..., :piece], y[..., :piece, :]).astype(np.int64)
-    for start in range(piece, depth, piece):
-        part = np.matmul(x[..., start:start + piece], y[..., start:start + piece, :])
-        np.add(total, part.astype(np.int64), out=total)
-    return total
-
-
 def _operand(values: npt.ArrayLike, what: str) -> Ints:
-    """Integers of any size as they are: widening int8 before BLAS would cost more than BLAS."""
+    """Integers of any size as they are: widening them first would cost more than the product."""
     array = np.asarray(values)
     return array if array.dtype.kind == "i" or array.dtype.kind == "u" and array.dtype.itemsize < 8 else integers(array, what)
 
