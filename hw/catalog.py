@@ -5,12 +5,14 @@ from difflib import get_close_matches
 
 from ..design import Design
 from ..errors import MantissaError
-from . import designs_stream
+from . import designs_array, designs_requantize, designs_stream
 
 __all__ = ["CATALOG", "GROUPS", "find"]
 
 GROUPS: dict[str, tuple[Design, ...]] = {
     "stream": designs_stream.DESIGNS,
+    "requantize": designs_requantize.DESIGNS,
+    "array": designs_array.DESIGNS,
 }
 """Designs by the module they come from."""
 

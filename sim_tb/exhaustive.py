@@ -96,7 +96,8 @@ def compare(name: str, outputs: Mapping[str, data.Layout], result: Run, want: Ma
             n = int(wrong[0])
             got, golden = (unpack(outputs[port], rows[n:n + 1]) for rows in (result.outputs[port], right))
             fields = [field for field in got if (got[field] != golden[field]).any()]
-            cause = {source: {field: column[n].tolist() for field, column in rows.items()} for source, rows in streams.items() if n < count(rows)}
+            cause = {source: {field: column[n].tolist() for field, column in rows.items()}
+                     for source, rows in streams.items() if n < count(rows)}
             raise AssertionError(f"{name}: transaction {n} of {port} has {({f: got[f][0].tolist() for f in fields})}, golden says "
                                  f"{({f: golden[f][0].tolist() for f in fields})}; transaction {n} of the inputs is {cause}")
 

