@@ -1,14 +1,18 @@
 """Catalogue entries of the requantizers."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 import numpy as np
 
-from .. import rounding as rounds
+from .. import golden
 from ..design import Design, Streams
+from ..rounding import ROUNDINGS, bound, shift_right
+from .requantize import Requantize
 from .requantize_lane import RequantizeLane
 
 __all__ = ["DESIGNS", "FixedLane"]
@@ -62,8 +66,8 @@ def _lane_golden(depth: int, zero_point: int, low: int, high: int, streams: Stre
         if not i["hold"][n]:
             emitted.append((total, int(i["c"][n]), int(i["tag"][n])))
     total, c, tag = (np.array(column, object) for column in zip(*emitted, strict=True))
-    y = rounds.shift_right(total, c.astype(np.int64), "half_even") + zero_point
-    return {"o": {"y": rounds.bound(y, low, high).astype(np.int64), "tag": tag.astype(np.int64)}}
+    y = shift_right(total, c.astype(np.int64), "half_even") + zero_point
+    return {"o": {"y": bound(y, low, high).astype(np.int64), "tag": tag.astype(np.int64)}}
 
 
 def _near(rng: np.random.Generator, b: np.ndarray, c: np.ndarray, size: int) -> np.ndarray:
@@ -81,10 +85,10 @@ def _multipliers(rng: np.random.Generator, n: int, width: int) -> np.ndarray:
     return kinds[rng.choice(len(kinds), n, p=[0.4, 0.2, 0.1, 0.2, 0.03, 0.07]), np.arange(n)]
 
 
-def _lane_stimulus(depth: int, rng: np.random.Generator, rounds_of: int = 240) -> Streams:
+def _lane_stimulus(depth: int, rotations: int, rng: np.random.Generator) -> Streams:
     """Groups of plain transactions mixed with groups of two that are added."""
     hold: list[int] = []
-    for _ in range(rounds_of):
+    for _ in range(rotations):
         hold += ([0], [1, 0], [1, 1, 0])[rng.choice(3, p=[0.6, 0.37, 0.03])]
     rows = np.repeat(np.array(hold), depth)
     n = len(rows)
@@ -100,9 +104,85 @@ def _lane_stimulus(depth: int, rng: np.random.Generator, rounds_of: int = 240) -
     return {"i": {"acc": total - bias, "bias": bias, "b": b, "c": c, "hold": rows, "tag": rng.integers(0, 2, n)}}
 
 
-DESIGNS = tuple(
+def _golden(constants: Mapping[str, Any], streams: Streams) -> Streams:
+    i = streams["i"]
+    shift = constants["shift"]
+    bounds = {name: i[name] if constants[name] is None else constants[name] for name in BOUNDS}
+    y = golden.requantize(i["acc"], i["b"], i["c"] if shift is None else shift, **bounds, rounding=constants["rounding"])
+    return {"o": {"y": y}}
+
+
+def _ties(rng: np.random.Generator, c: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Odd accumulators and powers of two whose product ends in one half, where it can."""
+    b = np.int64(1) << np.clip(c - 1, 0, limit)
+    acc = (2 * rng.integers(-300, 300, len(c)) + 1) << np.clip(c - 1 - limit, 0, 20)
+    return acc, b
+
+
+def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1500) -> Streams:
+    """Results in and around 8 bits, ties, extremes of every field, and anything."""
+    width, b_width, shift = constants["acc_width"], constants["multiplier_width"], constants["shift"]
+    c = rng.integers(0, 64, n) if shift is None else np.full(n, shift)
+    if shift is None:
+        c = np.where(rng.random(n) < 0.5, rng.integers(b_width - 4, min(b_width + 14, 64), n), c)
+        c = np.where(rng.random(n) < 0.05, rng.choice([0, 1, 30, 31, 32, 62, 63], n), c)
+    least, most = -1 << (width - 1), (1 << (width - 1)) - 1
+    b, any_acc = _multipliers(rng, n, b_width), rng.integers(least, most + 1, n)
+    edge = rng.choice([least, least + 1, most, most - 1, 0, 1, -1], n)
+    tie, power = _ties(rng, c, b_width - 1)
+    kind = rng.choice(4, n, p=[0.5, 0.2, 0.25, 0.05])
+    acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge])
+    rows = {"acc": acc, "b": np.where(kind == 2, power, b)}
+    if shift is None:
+        rows["c"] = c
+    if constants["zero_point"] is None:
+        rows["zero_point"] = np.where(rng.random(n) < 0.2, rng.choice([-128, 127, 0], n), rng.integers(-128, 128, n))
+    bounds = np.sort(np.where(rng.random((2, n)) < 0.5, [[-128], [127]], rng.integers(-128, 128, (2, n))), axis=0)
+    for name, column in zip(("low", "high"), bounds, strict=True):
+        if constants[name] is None:
+            rows[name] = column
+    return {"i": rows}
+
+
+DEFAULTS = {"acc_width": 32, "multiplier_width": 16, "shift": None, "rounding": "half_even", "zero_point": 0, "low": -128, "high": 127}
+FIELDS: dict[str, Any] = {"zero_point": None, "low": None, "high": None}
+
+
+def _design(name: str, text: str, *, n: int = 1500, **given: Any) -> Design:
+    constants = {**DEFAULTS, **{k: v for k, v in given.items() if k != "dsp"}}
+    return Design(name=f"requantize_{name}", summary=f"Requantizer, {text}.", params={**constants, **given},
+                  component=partial(Requantize, **{**constants, **given}), golden=partial(_golden, constants),
+                  stimulus=partial(_stimulus, constants, n=n), stateless=True)
+
+
+_PIPELINED = (
+    _design("16_fixed", "16-bit multiplier, constant shift", shift=24),
+    _design("16_fixed_fields", "16-bit multiplier, constant shift, zero point and bounds per transaction", shift=24, **FIELDS),
+    _design("16_variable", "16-bit multiplier, shift per transaction"),
+    _design("16_variable_fields", "16-bit multiplier, everything per transaction", **FIELDS),
+    _design("18_variable", "18-bit multiplier, shift per transaction", multiplier_width=18),
+    _design("32_fixed", "32-bit multiplier, constant shift", multiplier_width=32, shift=40),
+    _design("32_variable", "32-bit multiplier, shift per transaction", multiplier_width=32, **FIELDS),
+    _design("16_fixed_lut", "16-bit multiplier of adders, constant shift", shift=24, dsp=False),
+    _design("16_variable_lut", "16-bit multiplier of adders, shift per transaction", dsp=False),
+    _design("32_variable_lut", "32-bit multiplier of adders, shift per transaction", multiplier_width=32, dsp=False),
+    _design("17_fixed_lut_0", "17-bit multiplier of adders, shift 0, 20-bit accumulator", acc_width=20, multiplier_width=17,
+            shift=0, dsp=False, zero_point=-128, low=-5, high=-4),
+    _design("12_variable", "12-bit multiplier and accumulator", acc_width=12, multiplier_width=12, zero_point=127, low=-100),
+    *(_design(f"32_variable_{rounding}", f"32-bit multiplier, shift per transaction, {rounding}", multiplier_width=32,
+              rounding=rounding, **FIELDS) for rounding in ROUNDINGS[1:]),
+    _design("32_fixed_tflite_double", "32-bit multiplier, constant shift, tflite_double", multiplier_width=32, shift=38,
+            rounding="tflite_double", zero_point=9),
+    *(_design(f"narrow_{rounding}", f"10-bit accumulator, 5-bit multiplier, shift per transaction, {rounding}", acc_width=10,
+              multiplier_width=5, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
+)
+
+_LANES = tuple(
     Design(name=f"requantize_lane_{'serial' if serial else 'parallel'}_x{depth}",
            summary=f"Accelerator's requantizer lane, {'one bit' if serial else 'one value'} per cycle, {depth} groups.",
            params={"serial": serial, "depth": depth, **BOUNDS}, component=partial(FixedLane, serial=serial, depth=depth, **BOUNDS),
-           golden=partial(_lane_golden, depth, *BOUNDS.values()), stimulus=partial(_lane_stimulus, depth))
+           golden=partial(_lane_golden, depth, *BOUNDS.values()),
+           stimulus=partial(_lane_stimulus, depth, (40 if serial else 240)))
     for serial in (False, True) for depth in (1, 2, 4))
+
+DESIGNS = _PIPELINED + _LANES
