@@ -105,7 +105,7 @@ DESIGNS: tuple[Design, ...] = (
     _queue(1, False), _queue(5, False), _queue(16, False), _queue(16, True),
     _design("broadcast_x3", "Copies of one stream", {"payload": PAYLOAD, "n": 3}, partial(Broadcast, PAYLOAD, n=3),
             partial(_copies, 3), _one),
-    _design("join", "Two streams side by side", {"payloads": {"a": {"a": 8}, "b": {"b": 5}}},
+    _design("join_x2", "Two streams side by side", {"payloads": {"a": {"a": 8}, "b": {"b": 5}}},
             partial(Join, {"a": data.StructLayout({"a": 8}), "b": data.StructLayout({"b": 5})}), _joined,
             lambda rng: {"i_a": {"a": rng.integers(0, 256, COUNT)}, "i_b": {"b": rng.integers(0, 32, COUNT)}}),
     _design("crossing_x3", "Three streams through one, round robin", {"payload": PAYLOAD, "n": 3}, partial(Crossing, PAYLOAD, n=3),
