@@ -10,6 +10,7 @@ from pathlib import Path
 import tomllib
 
 from .errors import MantissaError
+from .sources import closure
 
 __all__ = ["BUILT_IN", "Config", "identity", "load"]
 
@@ -117,8 +118,7 @@ def load(which: str | Path) -> Config:
 @cache
 def _sources() -> str:
     digest = hashlib.blake2s()
-    root = Path(__file__).parent
-    for path in sorted([*root.glob("*.py"), *(root / "hw").glob("*.py")]):
+    for path in closure(["hw/accelerator.py", "hw/serial.py"]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
