@@ -1,7 +1,7 @@
 """The simulated device: the generated accelerator, Verilated into a shared library and cached.
 
     python -m mantissa.sim_tb.device --config sim [--uart]      builds it if need be, prints the library's path
-    python -m mantissa.sim_tb.device --config sim --serve       and simulates it behind a pseudo-terminal
+    python -m mantissa.sim_tb.device --serve LIBRARY            simulates one that has a UART behind a pseudo-terminal
 
 Only a build needs Amaranth and Verilator.
 """
@@ -145,17 +145,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mantissa.sim_tb.device", description="Build or serve a simulated device.")
     parser.add_argument("--config", default="sim", help="name of a configuration, or its TOML file")
     parser.add_argument("--uart", action="store_true", help="with the UART, instead of byte streams")
-    parser.add_argument("--serve", action="store_true", help="simulate behind a pseudo-terminal, whose name is printed; implies --uart")
+    parser.add_argument("--serve", metavar="LIBRARY", type=Path, help="simulate this library, made with --uart, behind a pseudo-terminal, "
+                        "whose name is printed, until standard input ends")
     chosen = parser.parse_args(arguments)
     try:
-        path = library(load(chosen.config), uart=chosen.uart or chosen.serve)
         if chosen.serve:
             from .serve import serve
-            return serve(path)
-        print(path)
+            return serve(chosen.serve)
+        print(library(load(chosen.config), uart=chosen.uart))
     except (MantissaError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
