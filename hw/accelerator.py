@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..registers import Capability, State
-from .core import Core
+from .core import COUNTERS, Core
 from .link import Link
 
 __all__ = ["Accelerator", "IDLE_BITS"]
@@ -65,5 +65,5 @@ class Accelerator(wiring.Component):
             link.state.eq(core.status), link.phy_framing.eq(self.phy_framing), link.phy_overflow.eq(self.phy_overflow),
             self.running.eq(core.status[:8] == State.RUNNING), self.failed.eq(core.status[:8] == State.FAILED),
         ]
-        m.d.comb += [core.counters[name].eq(getattr(link, name)) for name in core.counters.shape().members]
+        m.d.comb += [getattr(core, name).eq(getattr(link, name)) for name in COUNTERS.values()]
         return m

@@ -17,14 +17,16 @@ from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
 
-__all__ = ["Core"]
+__all__ = ["COUNTERS", "Core"]
 
 TAG = ("swap", "first", "last", "end")
 
 
 BUS_REQUEST = data.StructLayout({"address": 24, "write": 1, "data": 8})
 BUS_REPLY = data.StructLayout({"data": 8, "status": 8})
-COUNTERS = data.StructLayout({"crc_errors": 32, "framing_errors": 32, "overflows": 32, "duplicates": 32, "gaps": 32})
+COUNTERS = {"LINK_CRC": "crc_errors", "LINK_FRAMING": "framing_errors", "LINK_OVERFLOW": "overflows", "LINK_DUPLICATE": "duplicates",
+            "LINK_GAP": "gaps"}
+"""The link's counters, by register."""
 
 
 class Core(wiring.Component):
@@ -42,8 +44,8 @@ class Core(wiring.Component):
     i : :py:`In(stream.Signature({"address": 24, "write": 1, "data": 8}))`
         Requests; addresses as in :mod:`mantissa.registers`.
     o : :py:`Out(stream.Signature({"data": 8, "status": 8}))`
-        One reply per request, a cycle later, in order. Memories answer BUSY while a program runs.
-    counters : :py:`In({"crc_errors": 32, ...})`
+        One reply per request, two cycles later, in order. Memories answer BUSY while a program runs.
+    crc_errors, framing_errors, overflows, duplicates, gaps : :py:`In(32)`
         The link's counters, for the registers.
     status : :py:`Out(32)`
         The STATUS register.
@@ -56,8 +58,8 @@ class Core(wiring.Component):
         self.identity = identity
         super().__init__({
             "i": In(stream.Signature(BUS_REQUEST)), "o": Out(stream.Signature(BUS_REPLY)),
-            "counters": In(COUNTERS), "status": Out(32),
-        })
+            "status": Out(32),
+        } | {name: In(32) for name in COUNTERS.values()})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -87,21 +89,21 @@ class Core(wiring.Component):
         return m
 
     def _bus(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
-        """Answers requests: one cycle for each, whatever it is for."""
+        """Answers requests, one per cycle, whatever they are for: a register after the memories' own keeps the reply."""
         i, o = self.i, self.o
         take = Signal()
         region, offset = i.p.address[20:], i.p.address[:20]
-        held_region, held_offset, held_status = Signal(4), Signal(8), Signal(8)
-        m.d.comb += [i.ready.eq(~o.valid | o.ready), take.eq(i.valid & i.ready), o.p.status.eq(held_status)]
+        held_region, held_offset, held_status, found = Signal(4), Signal(8), Signal(8), Signal(8)
+        held_valid = Signal()
+        m.d.comb += [i.ready.eq(~o.valid | o.ready), take.eq(i.valid & i.ready)]
         with m.If(i.ready):
-            m.d.sync += o.valid.eq(i.valid)
+            m.d.sync += [held_valid.eq(i.valid), o.valid.eq(held_valid), o.p.status.eq(held_status), o.p.data.eq(found)]
         with m.If(take):
             m.d.sync += [held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS)]
 
-        block, counters = Capability.of(self.config, self.identity).pack(), self.counters
-        dynamic = {"STATUS": sequencer.status, "FAULT": sequencer.fault, "CYCLES": sequencer.cycles,
-                   "LINK_CRC": counters.crc_errors, "LINK_FRAMING": counters.framing_errors,
-                   "LINK_OVERFLOW": counters.overflows, "LINK_DUPLICATE": counters.duplicates, "LINK_GAP": counters.gaps}
+        block = Capability.of(self.config, self.identity).pack()
+        dynamic = {"STATUS": sequencer.status, "FAULT": sequencer.fault, "CYCLES": sequencer.cycles}
+        dynamic |= {register: getattr(self, name) for register, name in COUNTERS.items()}
         size = 4 * len(REGISTERS)
         value: list[Value] = [Const(byte, 8) for byte in block]
         for register in REGISTERS[len(block) // 4:]:
@@ -115,10 +117,10 @@ class Core(wiring.Component):
         m.d.comb += sequencer.control.eq(i.p.data)
         with m.Switch(held_region):
             with m.Case(Region.REGISTERS):
-                m.d.comb += o.p.data.eq(Array(value)[held_offset])
+                m.d.comb += found.eq(Array(value)[held_offset])
             for name, bank in banks.items():
                 with m.Case(name):
-                    m.d.comb += o.p.data.eq(bank.bus_value)
+                    m.d.comb += found.eq(bank.bus_value)
         for name, bank in banks.items():
             here = take & (region == name) & (offset < bank.bus_bytes)
             with m.If(here):

@@ -86,15 +86,15 @@ class Sequencer(wiring.Component):
         m = Module()
         m.submodules.nest = nest = LoopNest()
         word = Signal(FIELDS, reset_less=True)
-        pc = Signal(range(self.instructions))
+        pc = Signal(ceil_log2(self.instructions) + 1)
         phase, state, code = Signal(Phase), Signal(8), Signal(8)
         fetched, arriving, slot = Signal(range(WORDS + 1)), Signal(), Signal(2)
         m.d.comb += [
             self.instruction.eq(word), nest.instruction.eq(word),
             self.status.eq(Cat(state, code, pc)), self.running.eq(state == State.RUNNING),
-            self.fetch_address.eq(Cat(fetched[:4], pc)), self.fetch_enable.eq((phase == Phase.FETCH) & (fetched != WORDS)),
+            self.fetch_address.eq(Cat(fetched[:4], pc[:-1])), self.fetch_enable.eq((phase == Phase.FETCH) & (fetched != WORDS)),
             self.flush.eq(phase == Phase.FLUSH), self.start.eq(phase == Phase.BEGIN), nest.start.eq(self.start),
-            self.log_address.eq(Cat(slot, pc)), self.log_enable.eq(phase == Phase.LOG),
+            self.log_address.eq(Cat(slot, pc[:-1])), self.log_enable.eq(phase == Phase.LOG),
         ]
         m.d.sync += arriving.eq(self.fetch_enable)
         with m.If(arriving):
@@ -108,7 +108,9 @@ class Sequencer(wiring.Component):
         with m.Switch(phase):
             with m.Case(Phase.FETCH):
                 m.d.sync += fetched.eq(fetched + 1)
-                with m.If(fetched == WORDS):
+                with m.If(pc[-1]):
+                    m.d.comb += [problem.code.eq(Code.END), problem.word.eq(pc)]
+                with m.Elif(fetched == WORDS):
                     m.d.sync += [phase.eq(Phase.FLUSH), fetched.eq(0)]
             with m.Case(Phase.FLUSH):
                 m.d.sync += phase.eq(Phase.BEGIN)
@@ -128,10 +130,7 @@ class Sequencer(wiring.Component):
             with m.Case(Phase.LOG):
                 m.d.sync += slot.eq(slot + 1)
                 with m.If(slot == len(LOG_FIELDS) - 1):
-                    with m.If(pc == self.instructions - 1):
-                        m.d.comb += [problem.code.eq(Code.END), problem.word.eq(self.instructions)]
-                    with m.Else():
-                        m.d.sync += [pc.eq(pc + 1), phase.eq(Phase.FETCH)]
+                    m.d.sync += [pc.eq(pc + 1), phase.eq(Phase.FETCH)]
 
         with m.If(self.running):
             m.d.sync += self.cycles.eq(self.cycles + 1)
