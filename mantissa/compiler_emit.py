@@ -90,7 +90,7 @@ def instruction(task: Task, block: Block, sources: Sequence[Place], out: Place, 
     operand = sources[1].base_word - sources[0].base_word if task.op is Op.ADD else 0
     counts, strides = zip(*_nest(task, block, view, out.tiles, operand), strict=True)
     # Rows above a block that starts inside the image are never visited: count from its first row, so that y stays small.
-    above, left = max(y, 0), max(x, 0)
+    above, left = min(max(y, 0), view.rows - 1), min(max(x, 0), view.columns - 1)
     return Instruction(
         op=task.op, pad=task.pad, zero_point=task.zero_point, low=task.low, high=task.high,
         height=view.rows - above if padded else 1, width=view.columns - left if padded else 1,

@@ -48,7 +48,9 @@ def reference(model: onnx.ModelProto | str | Path, graph: Graph, values: np.ndar
     made = {name for node in exposed.graph.node for name in node.output}
     names = [name for name in graph.tensors if name in made]
     exposed.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, None) for name in names)
-    session = onnxruntime.InferenceSession(exposed.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.qdqisint8allowed", "1")     # else, on x86, some convolutions run as float
+    session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
     arrays = session.run(names, {session.get_inputs()[0].name: values})
     return {name: _codes(graph.tensors[name], array) for name, array in zip(names, arrays, strict=True)}
 
