@@ -108,6 +108,8 @@ def _reals(fmt: Format, values: npt.ArrayLike) -> Values:
     small = array.dtype.kind in "iu" and array.size and max(-int(array.min()), int(array.max())) <= 1 << 53
     if array.dtype.kind == "O" or array.dtype.itemsize >= 8 and array.dtype != np.float64 and not small:
         for given, got in zip(array.astype(object).flat, exact.flat, strict=True):
+            if given is None:
+                raise MantissaError(f"Values of {fmt.name} must be real numbers, not None")
             if given == given and given != float(got):
                 raise MantissaError(f"Values of {fmt.name} must be exact in float64, not {given}")
     return exact

@@ -71,10 +71,8 @@ def shift_right(values: npt.ArrayLike, shift: npt.ArrayLike, rounding: str = "ha
     """``values / 2**shift`` rounded to an integer; ``shift`` broadcasts and must not be negative."""
     check_rounding(rounding)
     num, by = integers(values, "Values"), _shifts(shift)
-    if rounding == "tflite_double":
-        first = np.minimum(by, _FIRST)
-        return _round(_round(num, first, "half_up"), by - first, "half_away")
-    return _round(num, by, rounding)
+    shape = np.broadcast_shapes(num.shape, by.shape)
+    return _by_mode(np.atleast_1d(num), by, np.zeros_like(by), rounding).reshape(shape)
 
 
 def scale(values: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike, rounding: str = "half_even") -> Ints:
@@ -84,21 +82,20 @@ def scale(values: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike
     and joined to the rounding as a sticky bit, and where that is not enough it is a Python integer.
     """
     check_rounding(rounding)
-    num, by = integers(values, "Values"), _shifts(shift)
-    mul = integers(multiplier, "Multiplier")
+    num, mul, by = integers(values, "Values"), integers(multiplier, "Multiplier"), _shifts(shift)
     if mul.size and mul.min() < 0:
         raise MantissaError(f"Multiplier must not be negative, not {mul.min()}")
-    if extent(num) * extent(mul) < 1 << 62 and num.dtype != object and mul.dtype != object:
-        return shift_right(num * mul, by, rounding)
+    shape = np.broadcast_shapes(num.shape, mul.shape, by.shape)
+    num, mul, by = np.atleast_1d(num), np.atleast_1d(mul), np.atleast_1d(by)
+    none = np.zeros_like(by)
+    if extent(num) * extent(mul) < 1 << 63:
+        return _by_mode(num * mul, by, none, rounding).reshape(shape)
     first = np.minimum(by, _FIRST) if rounding == "tflite_double" else by
     jam = np.clip(first - 2, 0, _LOW)
     fits = num.dtype != object and extent(num) < 1 << 46 and extent(mul) < 1 << 32
     if not fits or extent(num) * extent(mul) >> (int(jam.min()) if jam.size else 0) >= 1 << 62:
-        return shift_right(num.astype(object) * mul.astype(object), by, rounding)
-    jammed = _product_jammed(num, mul.astype(np.int64), jam)
-    if rounding == "tflite_double":
-        return _round(_round(jammed, first - jam, "half_up"), by - first, "half_away")
-    return _round(jammed, by - jam, rounding)
+        return _by_mode(num.astype(object) * mul.astype(object), by, none, rounding).reshape(shape)
+    return _by_mode(_product_jammed(num, mul, jam), by, jam, rounding).reshape(shape)
 
 
 def bound(values: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, overflow: str = "saturate") -> Ints:
@@ -114,12 +111,12 @@ def bound(values: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, overfl
     if overflow == "wrap":
         if max(extent(num), extent(least), extent(most)) >= 1 << 61:
             num, least, most = num.astype(object), least.astype(object), most.astype(object)
-        return np.asarray((num - least) % (most - least + 1) + least)
+        return integers((num - least) % (most - least + 1) + least, "Values")
     outside = (num < least) | (num > most)
     if overflow == "refuse" and np.any(outside):
         worst = np.broadcast_to(num, outside.shape)[outside].flat[0]
         raise MantissaError(f"Value must be between {least.min()} and {most.max()}, not {worst}")
-    return np.asarray(np.minimum(np.maximum(num, least), most))
+    return integers(np.minimum(np.maximum(num, least), most), "Values")
 
 
 def _shifts(shift: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -130,7 +127,15 @@ def _shifts(shift: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return by
 
 
-def _round(num: Ints, by: npt.NDArray[np.int64], rounding: str) -> Ints:
+def _by_mode(num: Ints, by: Ints, done: Ints, rounding: str) -> Ints:
+    """``num`` over ``2**by`` rounded, ``done`` bits of the shift being behind it already."""
+    if rounding != "tflite_double":
+        return integers(_round(num, by - done, rounding), "Values")
+    first = np.minimum(by, _FIRST)
+    return integers(_round(_round(num, first - done, "half_up"), by - first, "half_away"), "Values")
+
+
+def _round(num: Ints, by: Ints, rounding: str) -> Ints:
     """One rounding step."""
     if num.dtype == object or by.size and by.max() > 62:
         num, by = num.astype(object), by.astype(object)
