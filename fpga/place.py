@@ -1,0 +1,65 @@
+"""Placement and routing."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+import shutil
+from typing import Any
+
+from . import tools
+
+__all__ = ["fmax", "place", "read"]
+
+
+def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store: Path, files: Mapping[str, str] | None = None,
+          output: str | None = None) -> Path:
+    """Folder under ``store`` with ``report.json``, ``placed.json`` and, if asked for, ``output``.
+
+    Timing that does not close is not a failure here: look at the report.
+
+    Parameters
+    ----------
+    netlist
+        Mended netlist.
+    family
+        ``"ecp5"`` or ``"ice40"``.
+    arguments
+        Device, package, constraints, target frequency.
+    seed
+        Placer's seed.
+    files
+        Constraint files by name.
+    output
+        File to configure the device from, before packing.
+
+    Raises
+    ------
+    ToolError
+        If nextpnr fails.
+    """
+    name = f"nextpnr-{family}"
+    options = [*arguments, "--seed", str(seed), "--timing-allow-fail"]
+    if output:
+        options += ["--textcfg" if family == "ecp5" else "--asc", output]
+
+    def make(folder: Path) -> None:
+        shutil.copy(netlist, folder / "netlist.json")
+        for path, text in (files or {}).items():
+            (folder / path).write_text(text)
+        tools.run(name, ["--quiet", "--log", "place.log", "--json", "netlist.json", "--write", "placed.json",
+                         "--report", "report.json", *options], folder)
+        (folder / "netlist.json").unlink()
+
+    key = tools.digest("placement 1", netlist.read_bytes(), options, dict(files or {}), tools.version(name))
+    return tools.cached(store / "placement", key, make)
+
+
+def fmax(report: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Frequency reached and asked for, MHz, of each clock in nextpnr's report."""
+    return {clock: (entry["achieved"], entry["constraint"]) for clock, entry in report["fmax"].items()}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """nextpnr's report of a placement."""
+    return json.loads((folder / "report.json").read_text())

@@ -1,0 +1,63 @@
+"""Tables and progress bars of the flow."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from .cost import Cost
+
+__all__ = ["bar", "markdown", "show"]
+
+COLUMNS = (("design", "name"), ("LUT-eq", "luteq"), ("LUT", "lut"), ("carry", "carry"), ("LUT-RAM", "lutram"), ("FF", "ff"), ("DSP", "dsp"),
+           ("block RAM", "bram"), ("SPRAM", "spram"), ("MHz", "fmax"))
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
+def _rows(costs: Sequence[Cost]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows, without the columns nothing has anything in."""
+    shown = [(title, name) for title, name in COLUMNS if name in ("name", "luteq", "ff", "dsp") or any(getattr(row, name) for row in costs)]
+    return [title for title, _ in shown], [[_cell(getattr(row, name)) for _, name in shown] for row in costs]
+
+
+def markdown(costs: Sequence[Cost], recipe: Sequence[str]) -> str:
+    """Markdown table with its recipe."""
+    header, rows = _rows(costs)
+    rows = [[f"`{first}`", *rest] for first, *rest in rows]
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "".join(f"{line}\n" for line in recipe)
+
+
+def show(costs: Sequence[Cost], recipe: Sequence[str], console: Console | None = None) -> None:
+    """Print the table with its recipe."""
+    console = console or Console()
+    header, rows = _rows(costs)
+    table = Table(box=None, header_style="bold")
+    for n, title in enumerate(header):
+        table.add_column(title, justify="right" if n else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for line in recipe:
+        console.print(line, style="dim", markup=False, highlight=False)
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bar on standard error; yields a function of what was done last, how many steps are, and how many there will be."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
+        task = progress.add_task(title, total=None, last="")
+
+        def step(last: str, done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, last=last)
+        yield step
