@@ -15,10 +15,10 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 
 from ..design import Design
-from ..hw.payload import leaves, ports, width_of
+from ..hw.payload import leaves, ports, used, width_of
 from .files import write, write_json
 
-__all__ = ["MEASURED", "Emitted", "emit", "emit_all", "text_of"]
+__all__ = ["MEASURED", "Emitted", "emit", "emit_all", "text_of", "verilog_of"]
 
 MEASURED = "measured.json"
 """File beside the manifest in which the bench keeps latency and throughput by digest of the Verilog."""
@@ -44,13 +44,23 @@ def text_of(component: wiring.Component, name: str) -> str:
     return verilog.convert(component, name=name, emit_src=False)
 
 
+def verilog_of(design: Design) -> str:
+    """Verilog of a design, converted once per process."""
+    if id(design) not in _TEXTS:
+        _TEXTS[id(design)] = design, text_of(design.component(), design.name)
+    return _TEXTS[id(design)][1]
+
+
+_TEXTS: dict[int, tuple[Design, str]] = {}          # holding the design keeps its id its own
+
+
 def emit(design: Design, folder: Path) -> Emitted:
     """Write ``<name>.v`` and ``<name>.json`` and the datasheet ``<name>.md``.
 
     Measured latency and throughput are in the two if the bench has run on this very Verilog in this folder.
     """
-    component = design.component()
-    text = text_of(component, design.name)
+    component = used(design.component())
+    text = verilog_of(design)
     sha = hashlib.sha256(text.encode()).hexdigest()
     entry = {"summary": design.summary, "params": {name: value if isinstance(value, (int, str, bool)) else repr(value)
                                                    for name, value in design.params.items()},

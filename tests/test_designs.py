@@ -1,0 +1,55 @@
+"""Every design of the catalogue, held to everything a design is held to, with short counts.
+
+The full counts are ``python -m mantissa.sim_tb.verify --full``'s.
+"""
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("amaranth")
+
+from mantissa.hw.catalog import CATALOG, GROUPS
+from mantissa.sim_tb import run as bench
+from mantissa.sim_tb.contract import prove_contract
+from mantissa.sim_tb.exhaustive import harness, run_cases
+from mantissa.sim_tb.netlist import netlist_harness
+from mantissa.sim_tb.simulate import check
+from mantissa.sim_tb.verify import library_of
+
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
+
+each_design = pytest.mark.parametrize("design", CATALOG, ids=lambda design: design.name)
+
+
+@each_design
+def test_simulated(design):
+    assert check(design, stall="random", most=200) > 0
+
+
+@each_design
+def test_compiled(design):
+    model = harness(design, folder=FOLDER, optimize=0)
+    for stall in ("none", "bursty"):
+        assert run_cases(design, model, least=2000, stall=stall).count >= 2000
+
+
+@each_design
+def test_netlist(design):
+    model = netlist_harness(design, folder=FOLDER)
+    assert run_cases(design, model, least=1000, stall="random").count >= 1000
+
+
+@each_design
+def test_stream_contract(design):
+    proof = prove_contract(design, library=library_of(design), folder=FOLDER)
+    assert proof.assertions > 0
+    assert proof.covers > 0
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_bench(group):
+    outcomes = bench.run(GROUPS[group], folder=FOLDER, most=150)
+    assert set(outcomes) == {design.name for design in GROUPS[group]}
+    for name, outcome in outcomes.items():
+        assert not outcome.failures, outcome.failures[0]
+        assert outcome.passed == 3, name
