@@ -7,6 +7,7 @@ from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
+from amaranth.lib.wiring import Component
 import numpy as np
 
 from .. import golden
@@ -14,6 +15,7 @@ from ..design import Design, Streams
 from ..rounding import ROUNDINGS, bound, shift_right
 from .requantize import Requantize
 from .requantize_lane import RequantizeLane
+from .requantize_serial import RequantizeSerial
 
 __all__ = ["DESIGNS", "FixedLane"]
 
@@ -148,10 +150,10 @@ DEFAULTS = {"acc_width": 32, "multiplier_width": 16, "shift": None, "rounding": 
 FIELDS: dict[str, Any] = {"zero_point": None, "low": None, "high": None}
 
 
-def _design(name: str, text: str, *, n: int = 1500, **given: Any) -> Design:
+def _design(name: str, text: str, *, n: int = 1500, generator: type[Component] = Requantize, **given: Any) -> Design:
     constants = {**DEFAULTS, **{k: v for k, v in given.items() if k != "dsp"}}
     return Design(name=f"requantize_{name}", summary=f"Requantizer, {text}.", params={**constants, **given},
-                  component=partial(Requantize, **{**constants, **given}), golden=partial(_golden, constants),
+                  component=partial(generator, **{**constants, **given}), golden=partial(_golden, constants),
                   stimulus=partial(_stimulus, constants, n=n), stateless=True)
 
 
@@ -177,6 +179,21 @@ _PIPELINED = (
               multiplier_width=5, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
 )
 
+_serial = partial(_design, generator=RequantizeSerial, n=300)
+_SERIAL = (
+    _serial("16_fixed_serial", "16-bit multiplier, bit-serial, constant shift", shift=24),
+    _serial("16_variable_serial", "16-bit multiplier, bit-serial, shift per transaction"),
+    _serial("32_variable_serial", "32-bit multiplier, bit-serial, everything per transaction", multiplier_width=32, **FIELDS),
+    _serial("16_fixed_serial_low", "16-bit multiplier, bit-serial, shift 5, half_away", shift=5, rounding="half_away", **FIELDS),
+    _serial("12_fixed_serial_0", "12-bit multiplier, bit-serial, shift 0", acc_width=14, multiplier_width=12, shift=0, zero_point=-3),
+    _serial("32_fixed_serial_tflite_double", "32-bit multiplier, bit-serial, constant shift, tflite_double", multiplier_width=32,
+            shift=33, rounding="tflite_double"),
+    _serial("16_fixed_serial_tflite_double", "16-bit multiplier, bit-serial, shift 32, tflite_double", shift=32,
+            rounding="tflite_double"),
+    *(_serial(f"narrow_serial_{rounding}", f"10-bit accumulator, 5-bit multiplier, bit-serial, {rounding}", acc_width=10,
+              multiplier_width=5, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
+)
+
 _LANES = tuple(
     Design(name=f"requantize_lane_{'serial' if serial else 'parallel'}_x{depth}",
            summary=f"Accelerator's requantizer lane, {'one bit' if serial else 'one value'} per cycle, {depth} groups.",
@@ -185,4 +202,4 @@ _LANES = tuple(
            stimulus=partial(_lane_stimulus, depth, (40 if serial else 240)))
     for serial in (False, True) for depth in (1, 2, 4))
 
-DESIGNS = _PIPELINED + _LANES
+DESIGNS = _PIPELINED + _SERIAL + _LANES

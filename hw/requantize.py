@@ -9,10 +9,11 @@ from ..rounding import check_rounding
 from .requantize_booth import booth
 from .requantize_parts import ROUND_BITS, Pipeline, add, clamp, fraction, increment, product, shifted
 
-__all__ = ["Requantize", "check_requantize", "payload"]
+__all__ = ["FIRST", "Requantize", "check_requantize", "payload"]
 
 MOST_SHIFT = 63
-_FIRST = 31                # bits of tflite_double's first rounding
+FIRST = 31
+"""Bits of ``tflite_double``'s first rounding."""
 
 
 def check_requantize(*, acc_width: object, multiplier_width: object, shift: object, rounding: str, zero_point: object,
@@ -123,10 +124,10 @@ class Requantize(wiring.Component):
         """Integer, increment, overflow and sign, and the stages they take."""
         extra, once = 0, Const(0)
         if self.rounding == "tflite_double":
-            p = Cat(p, p[-1].replicate(max(_FIRST + 2 - len(p), 0))).as_signed()
-            twice = c >= _FIRST
-            upper = (p[_FIRST:].as_signed() + (p[_FIRST - 1] & twice))[:len(p) - _FIRST]
-            p = pipe.keep(Cat(p[:_FIRST] & (~twice).replicate(_FIRST), upper).as_signed())
+            p = Cat(p, p[-1].replicate(max(FIRST + 2 - len(p), 0))).as_signed()
+            twice = c >= FIRST
+            upper = (p[FIRST:].as_signed() + (p[FIRST - 1] & twice))[:len(p) - FIRST]
+            p = pipe.keep(Cat(p[:FIRST] & (~twice).replicate(FIRST), upper).as_signed())
             once, c, extra = pipe.keep(~twice, times=3), pipe.keep(c), 1
         integer, half, sticky, lost, sign, stages = shifted(pipe, p, c)
         up = increment(self.rounding, integer[0], half, sticky | once, sign)
@@ -135,10 +136,10 @@ class Requantize(wiring.Component):
     def _constant(self, pipe: Pipeline, p: Value, shift: int) -> tuple[tuple[Value, Value, Value, Value], int]:
         rounding, extra = self.rounding, 0
         if rounding == "tflite_double":
-            if shift > _FIRST:
-                p = Cat(p, p[-1].replicate(max(_FIRST + 2 - len(p), 0)))
-                p = pipe.keep((p[_FIRST:].as_signed() + p[_FIRST - 1])[:len(p) - _FIRST].as_signed())
-                shift, extra = shift - _FIRST, 1
+            if shift > FIRST:
+                p = Cat(p, p[-1].replicate(max(FIRST + 2 - len(p), 0)))
+                p = pipe.keep((p[FIRST:].as_signed() + p[FIRST - 1])[:len(p) - FIRST].as_signed())
+                shift, extra = shift - FIRST, 1
             else:
                 rounding = "half_up"
         integer, half, sticky, lost, sign = fraction(p, shift)

@@ -5,6 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .requantize_collect import Collector
 from .requantize_parts import ROUND_BITS, Pipeline, add, clamp, increment, product, shifted
 from .stream import check_positive
 
@@ -103,12 +104,10 @@ class RequantizeLane(wiring.Component):
         hold, tag = Signal(reset_less=True), Signal(reset_less=True)
         held, groups = Signal(HELD_BITS * self.depth), Signal(self.depth)
         rest = Signal(signed(32), reset_less=True)         # the sum's bits not yet shifted out
-        step, place = Signal(6, reset_less=True), Signal(7, reset_less=True)
-        next_place = Signal(8)
+        step = Signal(6, reset_less=True)
         enough, rotate = Signal(), Signal()
-        window = Signal(ROUND_BITS - 1, reset_less=True)
-        half, sticky, ones, zeros, whole = (Signal(reset_less=True) for _ in range(5))
-        rounded, emitted, waiting = Signal(signed(10), reset_less=True), Signal(reset_less=True), Signal()
+        collect = Collector(m)
+        rounded, emitted, waiting = Signal(signed(ROUND_BITS + 1), reset_less=True), Signal(reset_less=True), Signal()
         output = Signal(self.o.payload.shape(), reset_less=True)
         m.d.comb += o.payload.eq(output)
 
@@ -121,47 +120,35 @@ class RequantizeLane(wiring.Component):
             rotate.eq(hold | groups.any()),
             enough.eq(step[5] & (~rotate | step[3] & step[2])),
             total.eq(add((x.as_unsigned() & b[0].replicate(32)) | (bit & last).replicate(32), rest, bit & ~last, 33)),
-            next_place.eq(place + 1),
         ]
-        # ``place`` is 63 - c plus the step: below 63 a fraction, then the integer, from 71 its extension.
-        integer, beyond = next_place[6], next_place[6] & next_place[3:6].any()
-        at_once = enough & (next_place == 64)
-
+        at_once = enough & collect.now
         with m.If(~o.valid | o.ready):
             m.d.sync += [o.valid.eq(waiting), waiting.eq(0), output.tag.eq(emitted),
                          output.y.eq(clamp(rounded, Const(0), Const(0), self.low, self.high))]
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [x.eq(i.acc + i.bias), b.eq(i.b), place.eq(~i.c), hold.eq(i.hold), tag.eq(i.tag),
-                             rest.eq(0), step.eq(0), half.eq(0), sticky.eq(0), ones.eq(0), zeros.eq(0), whole.eq(0)]
+                m.d.sync += [x.eq(i.acc + i.bias), b.eq(i.b), hold.eq(i.hold), tag.eq(i.tag), rest.eq(0), step.eq(0)]
+                collect.start(i.c)
                 with m.If(self.i.valid):
                     m.next = "run"
             with m.State("run"):
                 with m.If(at_once):
-                    m.d.sync += [window.eq(rest[:8]), whole.eq(1)]
-                with m.If(enough & (hold | at_once | beyond)):
+                    collect.take(rest)
+                with m.If(enough & (hold | at_once | collect.past)):
                     m.next = "end"
                 with m.Else():
-                    m.d.sync += [b.eq(b[1:]), rest.eq(total >> 1), place.eq(next_place)]
+                    m.d.sync += [b.eq(b[1:]), rest.eq(total >> 1)]
+                    collect.step(total[0])
                     with m.If(~enough):
                         m.d.sync += step.eq(step + 1)
                         with m.If(rotate):
                             m.d.sync += held.eq(Cat(held[1:], total[0] & hold))
-                    with m.If(~integer):
-                        m.d.sync += [half.eq(total[0]), sticky.eq(sticky | half)]
-                    with m.Elif(~beyond):
-                        m.d.sync += window.eq(Cat(window[1:], total[0]))
-                    with m.Else():
-                        m.d.sync += [ones.eq(ones | total[0]), zeros.eq(zeros | ~total[0])]
             with m.State("end"):
-                sign = rest[-1]
-                other = rest.as_unsigned() ^ sign.replicate(32)
-                lost = other[8:].any() | ~whole & (other[:8].any() | Mux(sign, zeros, ones))
-                value = Cat(Mux(lost, (~sign).replicate(8), window), sign).as_signed()
-                up = increment("half_even", window[0], half, sticky, sign)
+                up = increment("half_even", collect.window[0], collect.half, collect.sticky, rest[-1])
                 with m.If(~waiting | ~o.valid | o.ready):
-                    m.d.sync += [rounded.eq(add(value, self.zero_point, up, 10)), waiting.eq(~hold), emitted.eq(tag)]
+                    m.d.sync += [rounded.eq(add(collect.integer(rest), self.zero_point, up, ROUND_BITS + 1)),
+                                 waiting.eq(~hold), emitted.eq(tag)]
                     with m.If(rotate):
                         m.d.sync += groups.eq(Cat(hold, groups))
                     m.next = "idle"

@@ -49,6 +49,8 @@ class Pipeline:
 
 def add(a: Value, b: Value, carry: Value, width: int) -> Value:
     """Signed ``a + b + carry`` in one carry chain, cut to ``width`` bits."""
+    if isinstance(b, Const) and b.value == 0:
+        return (a + carry)[:width].as_signed()
     return (Cat(Const(1), a).as_signed() + Cat(carry, b).as_signed())[1:width + 1].as_signed()
 
 
@@ -141,8 +143,12 @@ def increment(rounding: str, odd: Value, half: Value, sticky: Value, sign: Value
             return Const(0)
 
 
-def clamp(value: Value, lost: Value, sign: Value, low: Value | int, high: Value | int) -> Value:
-    """``value`` clamped; if ``lost`` it is far outside, on the side of ``sign``."""
-    below = Mux(lost, sign, value < low)
-    above = Mux(lost, ~sign, value > high)
+def clamp(value: Value, lost: Value, sign: Value, low: Value, high: Value) -> Value:
+    """``value`` clamped to 8 bits; if ``lost`` it is far outside, on the side of ``sign``."""
+    under, over = value < low, value > high
+    if isinstance(low, Const) and low.value == -128:       # no carry chain for what the top bits say
+        under = value[-1] & ~value[7:-1].all()
+    if isinstance(high, Const) and high.value == 127:
+        over = ~value[-1] & value[7:-1].any()
+    below, above = Mux(lost, sign, under), Mux(lost, ~sign, over)
     return Mux(below, low, Mux(above, high, value))[:8].as_signed()
