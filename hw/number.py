@@ -51,7 +51,7 @@ class Code(ShapeCastable):
     def __call__(self, target: Any) -> CodeView:
         return CodeView(self, target)
 
-    def format(self, value: Any, spec: str) -> Format:
+    def format(self, value: Any, spec: str) -> Any:
         """The value where it can be spelt out, else the raw code; the code formatted by ``spec`` if there is one."""
         code = Value.cast(value)
         if spec or self.fmt.width > _SHOWN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -61,10 +61,10 @@ class Int:
         _check_name(self.name)
         _check_int(self.width, f"Width of {self.name}", 1, MAX_WIDTH)
 
-    @cached_property
+    @property
     def table(self) -> Values:
-        codes = np.arange(1 << self.width)
-        return _frozen(codes - (self.signed & (codes >> (self.width - 1))) * (1 << self.width))
+        """Value of every code."""
+        return _int_table(self)
 
 
 class Top(Enum):
@@ -110,15 +110,27 @@ class Float:
         """What the stored exponent exceeds the true one by."""
         return (1 << (self.exp - 1)) - 1
 
-    @cached_property
+    @property
     def table(self) -> Values:
-        code = np.arange(1 << self.width)
-        sign = np.where(code >> (self.width - 1), -1.0, 1.0)
-        exp = (code >> self.man) & ((1 << self.exp) - 1)
-        man = code & ((1 << self.man) - 1)
-        ones = exp == (1 << self.exp) - 1
-        special = ones & {Top.IEEE: True, Top.NAN: man == (1 << self.man) - 1, Top.NUMBERS: False}[self.top]
-        infinite = special & (man == 0) & (self.top is Top.IEEE)
-        significand = np.where(exp == 0, man, man + (1 << self.man)).astype(np.float64)
-        value = np.ldexp(np.where(special, 0.0, significand), np.maximum(exp, 1) - self.bias - self.man)
-        return _frozen(sign * np.where(infinite, np.inf, np.where(special, np.nan, value)))
+        """Value of every code."""
+        return _float_table(self)
+
+
+@cache
+def _int_table(fmt: Int) -> Values:
+    codes = np.arange(1 << fmt.width)
+    return _frozen(codes - (fmt.signed & (codes >> (fmt.width - 1))) * (1 << fmt.width))
+
+
+@cache
+def _float_table(fmt: Float) -> Values:
+    code = np.arange(1 << fmt.width)
+    sign = np.where(code >> (fmt.width - 1), -1.0, 1.0)
+    exp = (code >> fmt.man) & ((1 << fmt.exp) - 1)
+    man = code & ((1 << fmt.man) - 1)
+    ones = exp == (1 << fmt.exp) - 1
+    special = ones & {Top.IEEE: True, Top.NAN: man == (1 << fmt.man) - 1, Top.NUMBERS: False}[fmt.top]
+    infinite = special & (man == 0) & (fmt.top is Top.IEEE)
+    significand = np.where(exp == 0, man, man + (1 << fmt.man)).astype(np.float64)
+    value = np.ldexp(np.where(special, 0.0, significand), np.maximum(exp, 1) - fmt.bias - fmt.man)
+    return _frozen(sign * np.where(infinite, np.inf, np.where(special, np.nan, value)))

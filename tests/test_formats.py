@@ -1,4 +1,6 @@
 """Formats against ml_dtypes, gfloat and exact rational arithmetic."""
+# pyright: reportArgumentType=false
+# (wrong kinds are passed on purpose)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized

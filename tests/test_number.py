@@ -1,4 +1,6 @@
 """Formats as Amaranth shapes."""
+# pyright: reportArgumentType=false
+# (wrong kinds are passed on purpose)
 from __future__ import annotations
 
 from amaranth.hdl import Format, Module, Shape, Signal, Value
