@@ -37,6 +37,14 @@ class Backend(Protocol):
     def counters(self, compiled: Compiled) -> tuple[LayerCounters, ...]:
         """What was counted in the last run."""
 
+    @property
+    def cycles(self) -> int | None:
+        """Clock cycles of the last run."""
+
+    @property
+    def simulated(self) -> int | None:
+        """Clock cycles simulated since reset."""
+
     def close(self) -> None:
         """Let go."""
 
@@ -53,6 +61,14 @@ class Golden:
 
     def counters(self, compiled: Compiled) -> tuple[LayerCounters, ...]:
         return ()
+
+    @property
+    def cycles(self) -> int | None:
+        return None
+
+    @property
+    def simulated(self) -> int | None:
+        return None
 
     def close(self) -> None:
         pass
@@ -88,6 +104,14 @@ class Linked:
 
     def counters(self, compiled: Compiled) -> tuple[LayerCounters, ...]:
         return decode_log(self.client.read(Region.LOG << 20, LOG_BYTES * len(compiled.instructions)), compiled)
+
+    @property
+    def cycles(self) -> int | None:
+        return self.client.register("CYCLES")
+
+    @property
+    def simulated(self) -> int | None:
+        return self.client.transport.cycles
 
     def _load(self, compiled: Compiled) -> None:
         """Send program, weights and parameters, unless they are there."""
@@ -238,6 +262,16 @@ class Device:
     def counters(self) -> tuple[LayerCounters, ...]:
         """What the device counted for each layer of the last run; nothing on the golden model, which knows no time."""
         return self._backend.counters(self._last) if self._last is not None else ()
+
+    @property
+    def cycles(self) -> int | None:
+        """Clock cycles of the last program run, from start to halt; :data:`None` where there is no clock."""
+        return self._backend.cycles
+
+    @property
+    def simulated(self) -> int | None:
+        """Clock cycles simulated since reset, communication included; :data:`None` where nothing is simulated."""
+        return self._backend.simulated
 
     def load(self, model: str | Path | Graph, *, keep_all: bool = False, batch: int | None = None, check: bool = False) -> Network:
         """Compile a network for this device.

@@ -52,8 +52,7 @@ class Served(Serial):
         self.name = "simulated device with a UART"
 
     @property
-    def cycles(self) -> int:
-        """Clock cycles simulated since reset."""
+    def cycles(self) -> int | None:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()

@@ -29,6 +29,10 @@ class Transport(Protocol):
     name: str
     patience: float
 
+    @property
+    def cycles(self) -> int | None:
+        """Clock cycles simulated since reset, :data:`None` where nothing is."""
+
     def write(self, data: bytes) -> None:
         """Send all of ``data``."""
 
@@ -57,6 +61,10 @@ class Simulated:
         self.patience = 1.0
         self.model = Model(path)
         self._clock_hz = clock_hz
+
+    @property
+    def cycles(self) -> int | None:
+        return self.model.cycles
 
     def write(self, data: bytes) -> None:
         self.model.write(data)
@@ -116,6 +124,10 @@ class Serial:
             self._port.set_low_latency_mode(True)
         except (OSError, ValueError, NotImplementedError):
             pass                      # not every driver has one, and it only costs time
+
+    @property
+    def cycles(self) -> int | None:
+        return None
 
     def write(self, data: bytes) -> None:
         try:
