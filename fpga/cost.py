@@ -116,9 +116,9 @@ def recipe_text(family: str, pnr: bool, seeds: int) -> list[str]:
     if pnr:
         device = " ".join(_device(family, 0))
         large = f" ({DEVICES[family][1][0]} from {DEVICES[family][2]} LUT-eq)" if DEVICES[family][1] else ""
-        lines.append(f"{tools.version(f'nextpnr-{family}')}: {device}{large} --freq {TARGET_MHZ}, median of seeds 1 to {seeds}; inputs from a shift "
-                     "register, outputs to registers folded to one pin; unread carry outputs cut before placement. "
-                     "Paths inside a DSP are not timed.")
+        mended = " Unread carry outputs are cut before placement." * (family == "ecp5")
+        lines.append(f"{tools.version(f'nextpnr-{family}')}: {device}{large} --freq {TARGET_MHZ}, median of seeds 1 to {seeds}; "
+                     f"inputs from a shift register, outputs to registers folded to one pin.{mended} Paths inside a DSP are not timed.")
     return lines
 
 

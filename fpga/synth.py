@@ -49,7 +49,7 @@ class Recipe:
 
     def script(self, top: str) -> str:
         """Yosys script that reads ``design.v`` and writes ``netlist.json``."""
-        steps = [f"read_verilog design.v; hierarchy -check -top {top}; proc"]
+        steps = [f"read_verilog design.v; hierarchy -top {top}; proc"]
         if self.forget_memory:
             steps.append("delete t:$meminit_v2 t:$meminit")
         steps += [f"{self.command} -top {top}", "write_json netlist.json"]

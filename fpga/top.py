@@ -1,0 +1,82 @@
+"""The top of a board: clock, reset, serial port, lamps, and the device between."""
+from __future__ import annotations
+
+from amaranth.hdl import ClockDomain, ClockSignal, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out
+
+from ..hw.serial import Serial
+from ..hw.uart import divisor_of
+from .board import INPUTS, Board
+from .pll import pll_for
+
+__all__ = ["Top"]
+
+RESET_SECONDS = 20e-6
+"""Length of the reset after configuration: block RAM of iCE40 reads wrong for the first 3 us or so."""
+
+
+class Top(wiring.Component):
+    """A device on a board.
+
+    The device runs from the board's oscillator, or from a PLL where the clock is to be another, and is reset for 20 us after
+    the clock is good.
+
+    Parameters
+    ----------
+    board : :class:`~mantissa.fpga.board.Board`
+        Where the pins are.
+    clock_hz, baud : :class:`int`
+        Clock of the device, rate of the serial port.
+    device : :class:`Component`
+        Has the ports of :class:`~mantissa.hw.accelerator.Accelerator`.
+
+    Members
+    -------
+    clk, rx : ``In(1)``
+        Oscillator, and wire from the host.
+    tx, alive, running, failed, high : ``Out(1)``
+        Those the board has: wire to the host; lamps (alive blinks about once a second); a pin that stays high.
+    """
+
+    def __init__(self, board: Board, *, clock_hz: int, baud: int, device: wiring.Component) -> None:
+        self.board = board
+        self.clock_hz = clock_hz
+        self.device = device
+        self.divisor = divisor_of(clock_hz, baud)
+        self.pll = None if clock_hz == board.clock_hz else pll_for(board.family, board.clock_hz, clock_hz)
+        super().__init__({name: In(1) if name in INPUTS else Out(1) for name in board.pins})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._clock(m)
+        m.submodules.serial = serial = Serial(self.device, divisor=self.divisor)
+        m.d.comb += [serial.rx.eq(self.rx), self.tx.eq(serial.tx)]
+        beat = Signal(range(self.clock_hz))
+        m.d.sync += beat.eq(beat + 1)
+        lamps = {"alive": beat[-1], "running": self.device.running, "failed": self.device.failed, "high": 1}
+        for name, value in lamps.items():
+            if name in self.board.pins:
+                m.d.comb += getattr(self, name).eq(~value if self.board.pins[name].invert else value)
+        return m
+
+    def _clock(self, m: Module) -> None:
+        """Domain ``sync``, and ``boot``: the same clock, without a reset, that counts the reset's length."""
+        m.domains.sync = sync = ClockDomain(local=True)
+        m.domains.boot = boot = ClockDomain(local=True, reset_less=True)
+        locked, good = Signal(), Signal()
+        if self.pll is None:
+            m.d.comb += [sync.clk.eq(self.clk), locked.eq(1)]
+        else:
+            m.submodules.pll = self.pll.instance(self.clk, locked)
+        m.d.comb += boot.clk.eq(ClockSignal())
+        m.submodules.good = FFSynchronizer(locked, good, o_domain="boot")
+        left = Signal(range(int(RESET_SECONDS * self.clock_hz) + 1), init=int(RESET_SECONDS * self.clock_hz))
+        reset = Signal(init=1)
+        m.d.boot += reset.eq(left != 0)
+        with m.If(~good):
+            m.d.boot += left.eq(left.init)
+        with m.Elif(left != 0):
+            m.d.boot += left.eq(left - 1)
+        m.d.comb += sync.rst.eq(reset)
