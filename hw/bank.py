@@ -16,8 +16,8 @@ class Bank(wiring.Component):
     """Memory of ``depth`` words, each ``lanes`` items of ``item`` bytes.
 
     On the bus, items are ``stride`` bytes apart and numbered lane by lane, word by word; bytes of an item beyond
-    ``item`` read 0 and ignore writes. Reads take one cycle on both sides, and hold while not enabled. The accelerator's
-    read and write share one address unless ``dual``, so that the memory fits a single-ported RAM.
+    ``item`` read 0 and ignore writes. Reads take one cycle on both sides, and hold while not enabled. Unless ``dual``, the
+    accelerator's read and write share one address and exclude each other, so that the memory fits a single-ported RAM.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Bank(wiring.Component):
         write_address = Mux(self.running, self.write_address, word) if self.dual else read_address
         m.d.comb += [
             read.addr.eq(read_address),
-            read.en.eq(Mux(self.running, self.read_enable, self.bus_enable)),
+            read.en.eq(Mux(self.running, self.read_enable, self.bus_enable & ~self.bus_write)),
             write.addr.eq(write_address),
             self.read_data.eq(read.data.as_value()),
         ]
@@ -81,7 +81,7 @@ class Bank(wiring.Component):
             here = (lane == n // self.item) & (byte == n % self.item)
             by_bus = self.bus_enable & self.bus_write & here if self.bus_writes else 0
             m.d.comb += [
-                write.en[n].eq(Mux(self.running, self.write_enable, by_bus)),
+                write.en[n].eq(Mux(self.running, self.write_enable & (1 if self.dual else ~self.read_enable), by_bus)),
                 write.data[n].eq(Mux(self.running, self.write_data[8 * n:8 * n + 8], self.bus_data)),
             ]
 
