@@ -22,6 +22,8 @@ from mantissa.formats import (BF16, E2M1, E2M3, E3M2, E4M3, E5M2, FP16, INT4, IN
 DTYPES = {"e2m1": ml_dtypes.float4_e2m1fn, "e2m3": ml_dtypes.float6_e2m3fn, "e3m2": ml_dtypes.float6_e3m2fn,
           "e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2, "bf16": ml_dtypes.bfloat16, "fp16": np.float16,
           "e4m3_ieee": ml_dtypes.float8_e4m3, "e3m4_ieee": ml_dtypes.float8_e3m4}
+INTEGERS = {"int2": ml_dtypes.int2, "uint2": ml_dtypes.uint2, "int4": ml_dtypes.int4, "uint4": ml_dtypes.uint4,
+            "int8": np.int8, "uint8": np.uint8, "int16": np.int16, "uint16": np.uint16}
 GFLOATS = {"e2m1": gf.format_info_ocp_e2m1, "e2m3": gf.format_info_ocp_e2m3, "e3m2": gf.format_info_ocp_e3m2,
            "e4m3": gf.format_info_ocp_e4m3, "e5m2": gf.format_info_ocp_e5m2, "bf16": gf.format_info_bfloat16,
            "fp16": gf.format_info_binary16, "int8": gf.format_info_ocp_int8}
@@ -41,12 +43,12 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(a, b, equal_nan=True) and np.array_equal(np.signbit(a) | np.isnan(a), np.signbit(b) | np.isnan(b))
 
 
-@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("name", [*DTYPES, *INTEGERS])
 def test_every_code_decodes_as_ml_dtypes(name: str) -> None:
     fmt = get(name)
     codes = np.arange(1 << fmt.width)
     with np.errstate(invalid="ignore"):
-        expected = codes.astype(np.uint8 if fmt.width <= 8 else np.uint16).view(DTYPES[name]).astype(np.float64)
+        expected = codes.astype(np.uint8 if fmt.width <= 8 else np.uint16).view((DTYPES | INTEGERS)[name]).astype(np.float64)
     _count("codes", codes)
     assert _equal(decode(fmt, codes), expected)
 
@@ -55,7 +57,7 @@ def test_every_code_decodes_as_ml_dtypes(name: str) -> None:
 def test_every_code_decodes_as_gfloat(name: str) -> None:
     fmt = get(name)
     scale = 64 if name == "int8" else 1                     # gfloat's int8 is MXINT8: six fraction bits
-    codes = range(0, 1 << fmt.width, 1 if fmt.width <= 8 else 7)
+    codes = range(1 << fmt.width)
     expected = np.array([gfloat.decode_float(GFLOATS[name], code).fval * scale for code in codes])
     _count("codes", codes)
     assert _equal(decode(fmt, codes), expected)
