@@ -113,7 +113,8 @@ def _speed(measured: Mapping[str, Any] | None) -> str:
 
 def _datasheet(design: Design, component: wiring.Component, entry: Mapping[str, Any]) -> str:
     cls = type(component)
-    lines = [f"# {design.name}", "", f"{design.summary.rstrip('.')}. Made by `{cls.__module__}.{cls.__name__}{inspect.signature(cls)}`.", "",
+    made = f"{cls.__module__}.{cls.__name__}{inspect.signature(cls)}"
+    lines = [f"# {design.name}", "", f"{design.summary.rstrip('.')}. Made by `{made}`.", "",
              "| parameter | value |", "| --- | --- |", *(f"| {name} | `{value}` |" for name, value in entry["params"].items()), "",
              "| stream | direction | field | bits | of each |", "| --- | --- | --- | --- | --- |"]
     for port, about in entry["streams"].items():

@@ -3,7 +3,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from amaranth.lib import wiring
+
 from ..config import Config, identity
+from ..hw.accelerator import Accelerator
+from ..hw.serial import Serial
+from ..hw.uart import divisor_of
 from .designs import text_of
 from .files import write, write_json
 from .headers import c_header, tables
@@ -17,12 +22,10 @@ def accelerator(config: Config, folder: Path, uart: bool = False) -> Path:
     The module is ``accelerator`` with byte streams ``rx`` and ``tx``, or with ``uart`` ``accelerator_uart`` with pins of these
     names. Beside it ``accelerator.h`` and ``accelerator.json`` describe registers and instruction.
     """
-    from ..hw.accelerator import Accelerator
-    component = Accelerator(config, identity(config))
+    component: wiring.Component = Accelerator(config, identity(config))
     name = "accelerator"
     if uart:
-        from ..hw.serial import Serial
-        component, name = Serial(component, divisor=config.clock_hz // config.baud), "accelerator_uart"
+        component, name = Serial(component, divisor=divisor_of(config.clock_hz, config.baud)), "accelerator_uart"
     path = write(folder / f"{name}.v", text_of(component, name))
     write(folder / "accelerator.h", c_header(config))
     write_json(folder / "accelerator.json", tables(config))
