@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BYTE", "CobsDecoder", "CobsEncoder", "TOKEN"]
+__all__ = ["BYTE", "TOKEN", "CobsDecoder", "CobsEncoder"]
 
 BYTE = data.StructLayout({"data": unsigned(8)})
 """A byte on the wire."""

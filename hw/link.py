@@ -1,17 +1,16 @@
 """The device's end of the link: frames in, bus transactions, frames out."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
-from amaranth.hdl import Array, C, Cat, Module, Mux, ResetInserter, Signal, Value, unsigned
-from amaranth.lib import crc, data, memory, stream, wiring
+from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from ..frame import CRC_BYTES, HEADER_BYTES, REPLY, Status, Type, WRITE_OVERHEAD
-from ..registers import ABI, CAPABILITY_BYTES, State
+from ..frame import CRC_BYTES, HEADER_BYTES, Status, Type, WRITE_OVERHEAD
+from ..registers import CAPABILITY_BYTES
+from . import link_states
 from .cobs import BYTE, CobsDecoder, CobsEncoder
 
 __all__ = ["BUS_REQUEST", "BUS_RESPONSE", "COUNTERS", "Link"]
@@ -92,20 +91,20 @@ class Link(wiring.Component):
             "o_bus": Out(stream.Signature(BUS_REQUEST)), "i_bus": In(stream.Signature(BUS_RESPONSE)),
             "state": In(32), "phy_framing": In(1), "phy_overflow": In(1), **{name: Out(32) for name in COUNTERS},
         })
+        self.r = self._registers()
 
     def elaborate(self, platform: object) -> Module:
-        m = Module()
-        r = self._registers()
+        m, r = Module(), self.r
         self._units(m, r)
         self._memories(m, r)
         self._bus(m, r)
         self._address(m, r)
         self._timer(m, r)
         with m.FSM():
-            self._receive(m, r)
-            self._check(m, r)
-            self._execute(m, r)
-            self._reply(m, r)
+            link_states.receive(self, m, r)
+            link_states.check(self, m, r)
+            link_states.execute(self, m, r)
+            link_states.reply(self, m, r)
         self._count(m, r)
         return m
 
@@ -118,11 +117,12 @@ class Link(wiring.Component):
         request_bits = (self.payload + WRITE_OVERHEAD + CAPABILITY_BYTES - 1).bit_length()
         window = 1 << (passing - 1).bit_length()
         reply_bits = (kept + window - 1).bit_length()
-        registers = dict(ring=48, length=16, address=32, session=32, expected=8, opened=1, stored=1, status=3, passing=1,
-                         pending=3, fetched=1, held=1, held_write=1, held_data=8, wedged=1, index=max(request_bits, reply_bits),
-                         timer=self.idle_cycles.bit_length())
+        registers = {"ring": 48, "length": 16, "address": 32, "session": 32, "expected": 8, "opened": 1, "stored": 1, "status": 3, "passing": 1,
+                         "pending": 3, "fetched": 1, "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
+                         "timer": self.idle_cycles.bit_length()}
         wires = dict(token=1, end=1, byte=8, reply=8, receiving=1, keep=1, fetch=1, take=1, moved=1, on_bus=1, push=1, closing=1,
-                     pushed=1, summing=1, restart=1, sending=1, late=1, accepted=1, shift=1, waiting=1, expired=1, **{f"add_{name}": 1 for name in COUNTERS})
+                     pushed=1, summing=1, restart=1, sending=1, late=1, accepted=1, shift=1, waiting=1, expired=1,
+                     checking=1, **{f"add_{name}": 1 for name in COUNTERS})
         kept_at_reset = ("opened", "stored", "status", "passing", "pending", "fetched", "held", "wedged", "index")
         r = SimpleNamespace(**{name: Signal(width, name=name, reset_less=name in registers and name not in kept_at_reset)
                                for name, width in {**registers, **wires}.items()})
@@ -205,218 +205,6 @@ class Link(wiring.Component):
         waiting = (r.receiving & ~r.decoder.idle & ~self.rx.valid) | (r.on_bus & ~r.moved)
         m.d.comb += r.late.eq(waiting & (r.timer == self.idle_cycles))
         m.d.sync += r.timer.eq(Mux(waiting & ~r.late, r.timer + 1, 0))
-
-    def _receive(self, m: Module, r: SimpleNamespace) -> None:
-        with m.State("HEADER"):
-            with m.If(r.token):
-                m.d.sync += r.index.eq(r.index + 1)
-                with m.Switch(r.index):
-                    with m.Case(0):
-                        with m.If(r.byte != ABI):
-                            m.d.comb += r.add_framing_errors.eq(1)
-                            m.next = "SKIP"
-                        with m.If(r.bus_idle):
-                            m.d.sync += r.wedged.eq(0)
-                    with m.Case(1, 3, 4, 5, 6, 7):
-                        m.d.sync += r.ring.eq(Cat(r.ring[8:], r.decoder.o.p.data))
-                    with m.Case(8):
-                        m.d.sync += r.length.eq(Cat(r.length[8:], r.byte))
-                    with m.Case(9):
-                        m.d.sync += [r.length.eq(Cat(r.length[8:], r.byte)), r.index.eq(0)]
-                        m.next = "PAYLOAD"
-            self._receiving(m, r)
-        with m.State("PAYLOAD"):
-            with m.If(r.token):
-                m.d.sync += r.index.eq(r.index + 1)
-                with m.If(r.over | r.brim & (r.length[3:r.power].any() | (r.length[2] & r.length[:2].any()))):
-                    m.d.comb += r.add_overflows.eq(1)
-                    m.next = "SKIP"
-                with m.Elif(r.last):
-                    m.d.sync += r.index.eq(1)
-                    m.next = "TAIL"
-                with m.Else():
-                    m.d.comb += r.keep.eq(1)
-                    m.d.comb += r.shift.eq((r.index[2:] == 0) & ~r.wedged)
-            self._receiving(m, r)
-        with m.State("TAIL"):
-            with m.If(r.token):
-                m.d.sync += r.index.eq(r.index + 1)
-                with m.If(r.index == CRC_BYTES):
-                    m.d.comb += r.add_framing_errors.eq(1)
-                    m.next = "SKIP"
-            self._receiving(m, r, whole=(r.index == CRC_BYTES) & ~r.decoder.o.p.error)
-        with m.State("SKIP"):
-            self._receiving(m, r, counted=True)
-
-    def _receiving(self, m: Module, r: SimpleNamespace, *, whole: Value | None = None, counted: bool = False) -> None:
-        """What all states of reception do with the end of a frame, and with a frame that stops."""
-        m.d.comb += r.receiving.eq(1)
-        with m.If(r.end | r.abort):
-            m.d.sync += r.index.eq(0)
-            m.next = "HEADER"
-            if not counted:
-                m.d.comb += r.add_framing_errors.eq(1)
-        if whole is not None:
-            with m.If(r.end & whole):
-                m.d.comb += [r.add_framing_errors.eq(0), r.add_crc_errors.eq(~r.crc.match_detected)]
-                with m.If(r.crc.match_detected):
-                    m.d.sync += r.index.eq(WRITE_OVERHEAD)
-                    m.next = "CHECK"
-
-    def _check(self, m: Module, r: SimpleNamespace) -> None:
-        """A sound frame is in; ``index`` is 4."""
-        same, reply = Signal(), lambda status, length=0: [r.status.eq(status), r.length.eq(length)]
-        m.d.comb += same.eq(r.opened & (r.nonce == r.session))
-        with m.State("CHECK"):
-            m.d.comb += r.fetch.eq(1)
-            m.d.sync += [r.status.eq(Status.OK), r.passing.eq(1), r.index.eq(0)]
-            m.next = "HEAD"
-            with m.If(r.type == Type.HELLO):
-                with m.If(r.length != 0):
-                    m.d.sync += reply(Status.LENGTH)
-                with m.Else():
-                    m.d.sync += [r.length.eq(CAPABILITY_BYTES), r.session.eq(r.nonce), r.opened.eq(1)]
-                    with m.If(~same):
-                        m.d.sync += [r.expected.eq(1), r.stored.eq(0)]
-            with m.Elif(~same):
-                m.d.comb += r.add_gaps.eq(1)
-                m.d.sync += reply(Status.SESSION)
-            with m.Elif(r.sequence == r.expected):
-                m.d.sync += [r.expected.eq(r.expected + 1), r.stored.eq(1), r.passing.eq(0)]
-                self._begin(m, r, reply)
-            with m.Elif(r.stored & (r.sequence + 1 == r.expected)):
-                m.d.comb += r.add_duplicates.eq(1)
-                m.d.sync += r.passing.eq(0)
-                m.next = "SEND"
-            with m.Else():
-                m.d.comb += r.add_gaps.eq(1)
-                m.d.sync += reply(Status.GAP, 1)
-        with m.State("SIZE"):
-            # a READ's length comes out of the request memory, byte after byte
-            m.d.comb += [r.fetch.eq(1), r.reply.eq(r.fetched_data)]
-            m.d.sync += [r.length.eq(Cat(r.length[8:], r.byte)), r.index.eq(r.index + 1)]
-            with m.If(r.index[1]):
-                m.next = "FIT"
-        with m.State("FIT"):
-            m.d.sync += r.index.eq(0)
-            with m.If(r.over | r.brim & r.length[:r.power].any()):
-                m.d.sync += reply(Status.LENGTH)
-            m.next = "HEAD"
-
-    def _begin(self, m: Module, r: SimpleNamespace, reply: Callable[..., list[Any]]) -> None:
-        """Execution of the request that is next in its session."""
-        beyond = r.address[24:] != 0
-        with m.If(r.wedged):
-            m.d.sync += reply(Status.TIMEOUT)
-        with m.Elif((r.type == Type.READ) & (r.length == 6)):
-            with m.If(beyond):
-                m.d.sync += reply(Status.ADDRESS)
-            with m.Else():
-                m.d.sync += r.index.eq(WRITE_OVERHEAD + 1)
-                m.next = "SIZE"
-        with m.Elif((r.type == Type.WRITE) & (r.length[2:].any())):
-            with m.If(beyond):
-                m.d.sync += reply(Status.ADDRESS)
-            with m.Else():
-                m.d.sync += r.index.eq(WRITE_OVERHEAD)
-                m.next = "BUS"
-        with m.Elif((r.type == Type.WAIT) & (r.length == 4)):
-            m.next = "WAIT"
-        with m.Elif((r.type == Type.READ) | (r.type == Type.WRITE) | (r.type == Type.WAIT)):
-            m.d.sync += reply(Status.LENGTH)
-        with m.Else():
-            m.d.sync += reply(Status.TYPE)
-
-    def _execute(self, m: Module, r: SimpleNamespace) -> None:
-        response, writing = self.i_bus, r.type == Type.WRITE
-        good = response.valid & (r.pending != 0) & (response.p.status == 0) & (r.status == Status.OK)
-        failed = r.status != Status.OK
-        with m.State("BUS"):
-            m.d.comb += [r.on_bus.eq(1), r.reply.eq(response.p.data), r.push.eq(good & ~writing)]
-            self._fetch(m, r, ~failed & (~r.fetched | r.take), r.take)
-            with m.If(response.valid & response.ready & ~failed):
-                m.d.sync += r.status.eq(response.p.status)
-            with m.If(r.bus_idle & (failed | (~r.fetched & (r.last)))):
-                m.d.sync += r.index.eq(0)
-                m.next = "SUM"
-                with m.If(failed | writing):
-                    self._answer_empty(m, r)
-            with m.If(r.late):
-                m.d.sync += [r.wedged.eq(1), r.status.eq(Status.TIMEOUT)]
-                self._answer_empty(m, r)
-        with m.State("WAIT"):
-            m.d.comb += r.waiting.eq(1)
-            with m.If((self.state[:8] != State.RUNNING) | r.expired | ~r.decoder.idle):
-                m.d.sync += r.status.eq(Mux(self.state[:8] != State.RUNNING, Status.OK, Status.TIMEOUT))
-                m.next = "HEAD"
-
-    def _answer_empty(self, m: Module, r: SimpleNamespace) -> None:
-        """Build the reply from its beginning, with the status there is by now and no payload."""
-        m.d.comb += r.restart.eq(1)
-        m.d.sync += [r.index.eq(0), r.length.eq(0), r.fetched.eq(0)]
-        m.next = "HEAD"
-
-    def _fetch(self, m: Module, r: SimpleNamespace, room: Value, taken: Value) -> None:
-        """Read the request memory from ``index`` to ``length``."""
-        with m.If(room & ~r.last):
-            m.d.comb += r.fetch.eq(1)
-            m.d.sync += [r.index.eq(r.index + 1), r.fetched.eq(1)]
-        with m.Elif(taken):
-            m.d.sync += r.fetched.eq(0)
-
-    def _reply(self, m: Module, r: SimpleNamespace) -> None:
-        with m.State("HEAD"):
-            m.d.comb += r.push.eq(1)
-            with m.If(r.pushed):
-                m.d.sync += r.index.eq(r.index + 1)
-            with m.Switch(r.index):
-                with m.Case(0):
-                    m.d.comb += r.reply.eq(ABI)
-                with m.Case(1, 3, 4, 5, 6, 7):
-                    m.d.comb += r.reply.eq(r.type | Mux(r.index[1:] == 0, REPLY, 0))
-                    with m.If(r.pushed):
-                        m.d.sync += r.ring.eq(Cat(r.ring[8:], r.ring[:8]))
-                with m.Case(2):
-                    m.d.comb += r.reply.eq(r.status)
-                with m.Case(8):
-                    m.d.comb += r.reply.eq(r.length[:8])
-                with m.Default():
-                    m.d.comb += r.reply.eq(r.length[8:])
-                    with m.If(r.pushed):
-                        m.d.sync += r.index.eq(0)
-                        m.next = "DATA"
-                        with m.If((r.type == Type.READ) & (r.status == Status.OK)):
-                            m.next = "BUS"
-        with m.State("DATA"):
-            # byte n of STATUS leaves when index is n + 1
-            status = Array(self.state.word_select(n, 8) for n in (3, 0, 1, 2))
-            m.d.comb += [r.push.eq(r.fetched), r.reply.eq(r.fetched_data)]
-            with m.If(r.status == Status.GAP):
-                m.d.comb += r.reply.eq(r.expected)
-            with m.Elif(r.type == Type.WAIT):
-                m.d.comb += r.reply.eq(status[r.index[:2]])
-            self._fetch(m, r, ~r.fetched | r.pushed, r.pushed)
-            with m.If(~r.fetched & (r.last)):
-                m.d.sync += r.index.eq(0)
-                m.next = "SUM"
-        with m.State("SUM"):
-            m.d.comb += [r.summing.eq(1), r.push.eq(1), r.reply.eq(r.crc.crc[:8])]
-            with m.If(r.pushed):
-                m.d.sync += r.index.eq(r.index + 1)
-                with m.If(r.index == CRC_BYTES - 1):
-                    m.d.sync += r.index.eq(0)
-                    m.next = "CLOSE"
-        with m.State("CLOSE"):
-            m.d.comb += [r.push.eq(1), r.closing.eq(1)]
-            with m.If(r.pushed):
-                m.next = "SEND"
-        with m.State("SEND"):
-            m.d.comb += r.sending.eq(1)
-            with m.If(~self.tx.valid | self.tx.ready):
-                m.d.sync += [r.index.eq(r.index + 1), self.tx.valid.eq(1)]
-                with m.If(self.tx.valid & (r.sent_data == 0)):
-                    m.d.sync += [r.index.eq(0), self.tx.valid.eq(0)]
-                    m.next = "HEADER"
 
     def _count(self, m: Module, r: SimpleNamespace) -> None:
         extra = {"framing_errors": self.phy_framing, "overflows": self.phy_overflow}

@@ -30,8 +30,22 @@ from zlib import crc32
 from .errors import DeviceError
 from .registers import ABI
 
-__all__ = ["CRC_BYTES", "Deframer", "Frame", "FrameError", "HEADER_BYTES", "MAX_LENGTH", "REPLY", "Status", "Type", "WRITE_OVERHEAD",
-           "cobs_decode", "cobs_encode", "decode_frame", "encode_frame"]
+__all__ = [
+    "CRC_BYTES",
+    "HEADER_BYTES",
+    "MAX_LENGTH",
+    "REPLY",
+    "WRITE_OVERHEAD",
+    "Deframer",
+    "Frame",
+    "FrameError",
+    "Status",
+    "Type",
+    "cobs_decode",
+    "cobs_encode",
+    "decode_frame",
+    "encode_frame",
+]
 
 HEADER = struct.Struct("<BBBIBH")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-__all__ = ["Channel", "DAMAGE", "PAUSE"]
+__all__ = ["DAMAGE", "PAUSE", "Channel"]
 
 PAUSE = 256
 """In a channel's output, an integer of at least this is a pause of so many cycles more."""

