@@ -27,8 +27,8 @@ from ..errors import DeviceError, MantissaError
 __all__ = ["build", "cache", "library", "main"]
 
 HARNESS = Path(__file__).with_name("device.cpp")
-OPTIONS = ["--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert", "-Wno-fatal", "-Wno-lint",
-           "-Wno-style", "--output-split", "20000"]
+OPTIONS = ["--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert",
+           "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "20000"]
 FLAGS = ["-O2", "-std=c++20", "-fPIC", "-fvisibility=hidden", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH"]
 
 
@@ -57,7 +57,8 @@ def _compiler() -> str:
 def _run(command: Sequence[str | Path], **environment: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode:
-        raise DeviceError(f"{Path(command[0]).name} must end well, not with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
+        said = " ".join((done.stderr or done.stdout).split())[-2000:]
+        raise DeviceError(f"{Path(command[0]).name} must end well, not with {done.returncode}: {said}")
 
 
 @contextmanager
@@ -110,7 +111,8 @@ def _generate(config: Config, folder: Path, uart: bool) -> Path:
     try:
         from ..gen import accelerator
     except ImportError as error:
-        raise DeviceError(f"The simulated device must be generated, and {error.name} is not installed: pip install 'mantissa[sim]'") from None
+        raise DeviceError(f"The simulated device must be generated, and {error.name} is not installed: "
+                          "pip install 'mantissa[sim]'") from None
     return Path(accelerator(config, folder, uart))
 
 

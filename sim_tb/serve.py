@@ -85,7 +85,10 @@ class Bridge:
 
 
 def serve(path: Path) -> int:
-    """Simulate the device in library ``path`` until standard input ends; prints the terminal's name, and cycles passed for each line read."""
+    """Simulate the device in library ``path`` until standard input ends.
+
+    Prints the terminal's name, and for each line read the cycles simulated so far.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     model = Model(path)
     bridge = Bridge(model)

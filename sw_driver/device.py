@@ -138,7 +138,8 @@ class Linked:
             return DeviceError(f"Program must end by itself, and {self.name} says state {status & 0xff}")
         name = Code(code).name if code in Code.__members__.values() else str(code)
         layer = next((layer.name for layer in compiled.layers if layer.first_pc <= pc <= layer.last_pc), "none")
-        return DeviceError(f"Program must run to its end, and {self.name} stopped it: {name}, layer {layer}, instruction {pc}, word {fault:#x}")
+        return DeviceError(f"Program must run to its end, and {self.name} stopped it: {name}, "
+                           f"layer {layer}, instruction {pc}, word {fault:#x}")
 
 
 def _known(transport: Transport, config: Config | None, identity: bytes | None) -> Client:

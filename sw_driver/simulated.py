@@ -41,8 +41,8 @@ class Served(Serial):
         Bits a second, of the device's time.
     """
     def __init__(self, path: Path, baud: int) -> None:
-        self._process = subprocess.Popen([sys.executable, "-m", MODULE, "--serve", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         text=True, start_new_session=True)
+        command = [sys.executable, "-m", MODULE, "--serve", str(path)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
         try:
             port = self._line()
             super().__init__(port, baud, patience=200)

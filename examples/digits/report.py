@@ -26,25 +26,28 @@ def table(result: Result) -> None:
     """Print what happened, layer by layer."""
     console = Console()
     rows = Table(title=f"{len(result.labels)} images on {result.device} {result.identity}", title_justify="left")
-    rows.add_column("layer")
-    for name in ("elements", "≠ golden", "≠ onnxruntime", "ties", "unexplained", "cycles", "MACs", "array busy", "useful"):
-        rows.add_column(name, justify="right")
+    rows.add_column("layer", no_wrap=True)
+    for name in ("outputs", "≠\ngolden", "≠ onnx-\nruntime", "cycles", "array\nbusy", "useful"):
+        rows.add_column(name, justify="right", no_wrap=True)
     for layer in result.layers:
         counter = layer.counters
-        timing = ("-", "-", "-", "-") if counter is None else (
-            f"{counter.cycles:,}", f"{counter.macs:,}", *((f"{counter.utilization:.1%}", f"{counter.useful:.1%}") if counter.macs else ("-", "-")))
+        share = (f"{counter.utilization:.1%}", f"{counter.useful:.1%}") if counter is not None and counter.macs else ("-", "-")
         differ = sum(count for size, count in layer.difference.items() if size)
-        rows.add_row(f"{layer.name} ({layer.op})", f"{layer.elements:,}", str(layer.mismatches), str(differ), str(layer.ties),
-                     str(layer.unexplained), *timing)
+        rows.add_row(layer.name.strip("/"), f"{layer.elements:,}", str(layer.mismatches), str(differ),
+                     "-" if counter is None else f"{counter.cycles:,}", *share)
     console.print(rows)
     record = result.record()
     console.print(f"accuracy {result.accuracy:.4f} (onnxruntime {result.onnxruntime_accuracy:.4f}), "
                   f"{record['mismatches_golden']} of {record['elements']:,} outputs differ from the golden model, "
-                  f"by LSB from onnxruntime: {record['diff_onnxruntime']}")
+                  f"by LSB from onnxruntime: {record['diff_onnxruntime']}", highlight=False)
+    ties, unexplained = (sum(getattr(layer, name) for layer in result.layers) for name in ("ties", "unexplained"))
+    console.print(f"on onnxruntime's own inputs of each layer: {ties} differences, its float32 being halfway between two codes; "
+                  f"{unexplained} others", highlight=False)
     if result.cycles is not None:
         whole = total(result.counters)
         speed = "" if result.simulated_per_second is None else f", {result.simulated_per_second / 1e6:.2f} M cycles simulated a second"
-        console.print(f"{result.cycles:,} cycles an inference, array busy {whole.utilization:.1%} of them{speed}; {result.seconds:.1f} s in all")
+        console.print(f"{result.cycles:,} cycles an inference, array busy {whole.utilization:.1%} of them{speed}; "
+                      f"{result.seconds:.1f} s in all", highlight=False)
 
 
 def _digits(figure, result: Result) -> None:
