@@ -142,6 +142,8 @@ class Graph:
         Names of the first and the last tensor.
     batched
         Whether ONNX's arrays have a leading dimension that counts samples.
+    dims
+        ONNX's dimensions of the model's input per sample, if they are not those of the first tensor: it is flattened.
     """
     name: str
     tensors: Mapping[str, Tensor]
@@ -149,6 +151,7 @@ class Graph:
     input: str
     output: str
     batched: bool = True
+    dims: tuple[int, ...] | None = None
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
         """Input codes (n, *shape) of real values in ONNX's layout, by QuantizeLinear's rule.
@@ -162,7 +165,7 @@ class Graph:
         values = np.asarray(values)
         if values.dtype != np.float32:
             raise MantissaError(f"Input must be float32, not {values.dtype}")
-        expected = tensor.onnx
+        expected = self.dims or tensor.onnx
         if values.shape[self.batched:] != expected or values.ndim != len(expected) + self.batched:
             shape = ", ".join([*["N"] * self.batched, *map(str, expected)])
             raise MantissaError(f"Input must have shape ({shape}), not {values.shape}")
@@ -171,7 +174,7 @@ class Graph:
         with np.errstate(over="ignore"):
             codes = np.rint(values / np.float32(tensor.scale)) + np.float32(tensor.zero_point)
         codes = np.clip(codes, -128, 127).astype(np.int8)
-        if len(tensor.shape) == 3:
+        if len(tensor.shape) == 3 and self.dims is None:
             codes = codes.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(codes.reshape(-1, *tensor.shape))
 

@@ -138,5 +138,7 @@ def _graph(model: onnx.ModelProto, state: State, name: str) -> Graph:
         raise MantissaError(f"Output {output} must be computed from the input through QuantizeLinear and DequantizeLinear")
     if isinstance(value, Codes):
         raise MantissaError(f"Output {output} must be float32, through DequantizeLinear, not int8")
+    first = state.values[next(value.name for value in model.graph.input if isinstance(state.values.get(value.name), Input))]
+    dims = first.onnx if isinstance(first, Input) and first.onnx != state.tensors[state.input].onnx else None
     return Graph(name=name, tensors=state.tensors, nodes=tuple(state.nodes), input=state.input, output=value.tensor,
-                 batched=state.batched)
+                 batched=state.batched, dims=dims)

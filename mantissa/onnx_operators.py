@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from .graph import Add, AveragePool, Conv, MatMul, MaxPool, Rescale, Reshape, Tensor
-from .onnx_values import Const, Pending, Real, Scaled, State, Value, attributes, node_name, refuse
+from .onnx_values import Const, Input, Pending, Real, Scaled, State, Value, attributes, node_name, refuse
 
 __all__ = ["OPERATORS"]
 
@@ -171,7 +171,13 @@ def _global_average_pool(state: State, node: onnx.NodeProto) -> Pending:
     return _pending(AveragePool(name=node_name(node), inputs=(source.name,), output="", kernel=(rows, columns)), 1, 1, channels)
 
 
-def _reshaped(node: onnx.NodeProto, source: Tensor, dims: tuple[int, ...]) -> Pending:
+def _source(state: State, node: onnx.NodeProto) -> Tensor | Input:
+    """What is reshaped: a tensor, or the model's input before it is quantised."""
+    value = state.values[node.input[0]]
+    return value if isinstance(value, Input) else _real(state, node, 0)
+
+
+def _reshaped(node: onnx.NodeProto, source: Tensor | Input, dims: tuple[int, ...]) -> Pending | Input:
     """Reshape to ``dims`` per sample: the same, or flat."""
     if dims == source.onnx:
         shape = source.shape
@@ -179,19 +185,21 @@ def _reshaped(node: onnx.NodeProto, source: Tensor, dims: tuple[int, ...]) -> Pe
         shape = (1, *dims)
     else:
         refuse(node, f"it can only flatten each sample or keep its shape {source.onnx}, not make {dims}")
+    if isinstance(source, Input):
+        return Input(shape=shape, onnx=dims)
     return Pending(node=Reshape(name=node_name(node), inputs=(source.name,), output=""), shape=shape, onnx=dims)
 
 
-def _flatten(state: State, node: onnx.NodeProto) -> Pending:
-    source, axis = _real(state, node, 0), attributes(node, axis=1)["axis"]
+def _flatten(state: State, node: onnx.NodeProto) -> Pending | Input:
+    source, axis = _source(state, node), attributes(node, axis=1)["axis"]
     rank = len(source.onnx) + state.batched
     if axis % rank != 1:
         refuse(node, f"axis must be 1, not {axis}")
     return _reshaped(node, source, (prod(source.onnx),) if state.batched else source.onnx)
 
 
-def _reshape(state: State, node: onnx.NodeProto) -> Pending:
-    source, shape = _real(state, node, 0), state.values[node.input[1]]
+def _reshape(state: State, node: onnx.NodeProto) -> Pending | Input:
+    source, shape = _source(state, node), state.values[node.input[1]]
     if not isinstance(shape, Const):
         refuse(node, "its shape is not constant")
     if attributes(node, allowzero=0)["allowzero"]:

@@ -62,7 +62,7 @@ def quantize(state: State, node: onnx.NodeProto) -> Codes | Const:
             state.input = out
             state.tensors[out] = Tensor(name=out, shape=value.shape, onnx=value.onnx, scale=scale, zero_point=zero_point)
         first = state.tensors[state.input]
-        if (scale, zero_point) != (first.scale, first.zero_point):
+        if (scale, zero_point, value.onnx) != (first.scale, first.zero_point, first.onnx):
             refuse(node, "the input is quantised in two ways")
         return Codes(state.input)
     if isinstance(value, Real):

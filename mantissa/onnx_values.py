@@ -11,7 +11,7 @@ import onnx
 from .errors import MantissaError
 from .graph import Node, Tensor
 
-__all__ = ["Codes", "Const", "Pending", "Real", "Scaled", "State", "Value", "attributes", "node_name", "refuse"]
+__all__ = ["Codes", "Const", "Input", "Pending", "Real", "Scaled", "State", "Value", "attributes", "node_name", "refuse"]
 
 
 @dataclass(frozen=True, eq=False)
