@@ -4,9 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 from .array_output import OutputStationary
+from .array_slice import SliceStationary
 from .array_weight import WeightStationary
 
-__all__ = ["OutputStationary", "WeightStationary", "mac_array"]
+__all__ = ["OutputStationary", "SliceStationary", "WeightStationary", "mac_array"]
 
 
 def mac_array(rows: int, columns: int, dataflow: str, **parameters: Any) -> OutputStationary | WeightStationary:

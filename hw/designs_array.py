@@ -9,11 +9,12 @@ import numpy as np
 from ..design import Design, Streams
 from ..golden import matmul
 from .array_output import OutputStationary
+from .array_slice import SliceStationary
 from .array_weight import WeightStationary
 from .array_widths import exact_width
 from .dsp_pair import PackedPair
 
-__all__ = ["DESIGNS", "output_stationary", "weight_stationary"]
+__all__ = ["DESIGNS", "output_stationary", "slice_stationary", "weight_stationary"]
 
 TILES = 60
 """Weight tiles, or dot products, in a stimulus."""
@@ -101,6 +102,18 @@ def output_stationary(rows: int, columns: int, packed: bool = False, a_width: in
         stimulus=partial(_output_stimulus, rows, columns, a_width, b_width, depth))
 
 
+def slice_stationary(rows: int, columns: int, acc_width: int = 32) -> Design:
+    """Entry of a :class:`SliceStationary`."""
+    params: dict[str, Any] = {"rows": rows, "columns": columns, "acc_width": acc_width}
+    return Design(
+        name=f"array_os_{rows}x{columns}_w8a8_acc{acc_width}_slice",
+        summary=f"Output-stationary array, {rows} by {columns}, {acc_width}-bit accumulators in ECP5 DSP slices, cell semantics "
+                "from the data sheet, not yet seen on a board",
+        params=params, component=partial(SliceStationary, **params), golden=partial(_output, acc_width),
+        stimulus=partial(_output_stimulus, rows, columns, 8, 8, 1024), family="ecp5",
+        twin=partial(SliceStationary, **params, cells=False))
+
+
 DESIGNS: tuple[Design, ...] = (
     Design(name="dsp_pair", summary="Two 8-bit products from one 18-bit multiplier", params={}, component=PackedPair,
            golden=_pair, stimulus=_pair_stimulus, stateless=True),
@@ -108,4 +121,5 @@ DESIGNS: tuple[Design, ...] = (
     weight_stationary(3, 2, a_width=5, b_width=4),
     output_stationary(4, 4, acc_width=18), output_stationary(4, 4), output_stationary(4, 4, packed=True, acc_width=18),
     output_stationary(2, 3, a_width=8, b_width=4, depth=12),
+    slice_stationary(4, 4),
 )

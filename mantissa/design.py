@@ -47,6 +47,9 @@ class Design:
         the inputs can be enumerated.
     family
         FPGA family whose cells the design instantiates, or :data:`None` when it is portable.
+    twin
+        Makes the component with its cells described rather than instantiated, for Amaranth's simulator, which has no models of
+        them. :data:`None` when the component is portable.
     """
     name: str
     summary: str
@@ -56,7 +59,13 @@ class Design:
     stimulus: Callable[[np.random.Generator], Streams]
     stateless: bool = False
     family: str | None = None
+    twin: Callable[[], Component] | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ValueError(f"Design name must be an identifier, not {self.name!r}")
+
+    @property
+    def described(self) -> Callable[[], Component]:
+        """Makes a component that Amaranth's simulator can run: the twin if there is one."""
+        return self.twin or self.component

@@ -110,7 +110,7 @@ def _witness(design: Design) -> int:
     """Covers that a simulation with stalls reaches: two an output."""
     sent, want = raw_streams(design, design.stimulus(np.random.default_rng(2)), 100)
     waited: dict[str, int] = {}
-    simulate(design.component(), sent, {port: len(rows) for port, rows in want.items()}, stall="random", waited=waited)
+    simulate(design.described(), sent, {port: len(rows) for port, rows in want.items()}, stall="random", waited=waited)
     for port in want:
         if not waited.get(port):
             raise ProofError(f"Proof {design.name} has no transfer on {port} that had to wait")

@@ -12,6 +12,7 @@ import numpy as np
 from ..design import Design, Streams
 from ..gen.designs import verilog_of
 from ..hw.payload import Words, bits, count, enumerate_all, pack, ports, unpack, used
+from .netlist import library_of
 from .simulate import STALLS
 from .verilator import Harness, Run
 
@@ -33,9 +34,10 @@ class Cases:
 
 
 def harness(design: Design, *, folder: Path, optimize: int = 1) -> Harness:
-    """Compiled harness of the design's Verilog."""
+    """Compiled harness of the design's Verilog, with models of the cells it instantiates."""
     inputs, outputs = ports(used(design.component()))
-    return Harness(verilog_of(design), design.name, inputs, outputs, folder=folder, optimize=optimize)
+    text = "\n".join([verilog_of(design), *(path.read_text() for path in library_of(design))])
+    return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize)
 
 
 def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0) -> Cases:

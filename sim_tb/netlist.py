@@ -14,7 +14,7 @@ from ..hw.payload import ports, used
 from . import yosys
 from .verilator import Harness
 
-__all__ = ["CELLS", "FAMILIES", "netlist", "netlist_harness", "synthesise"]
+__all__ = ["CELLS", "FAMILIES", "library_of", "netlist", "netlist_harness", "synthesise"]
 
 CELLS = Path(__file__).with_name("cells_ecp5.v")
 """Models of cells Yosys has none for."""
@@ -24,6 +24,11 @@ FAMILIES = {
     "ice40": ("synth_ice40 -dsp -nobram -top {top}", ("ice40/cells_sim.v",), ()),
 }
 """Family -> synthesis, Yosys' simulation models of its cells, and ours. Block memories have no model, so logic is used."""
+
+
+def library_of(design: Design) -> tuple[Path, ...]:
+    """Models of the cells the design instantiates."""
+    return (CELLS,) if design.family == "ecp5" else ()
 
 
 def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> str:

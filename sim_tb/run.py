@@ -26,6 +26,7 @@ from ..gen.designs import MEASURED, verilog_of
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, find
 from . import yosys
+from .netlist import library_of
 from .verilator import root
 
 __all__ = ["Outcome", "bench_module", "run"]
@@ -86,6 +87,7 @@ def run(designs: Sequence[Design], *, folder: Path, simulator: str = "verilator"
         raise ValueError(f"Simulator must be one of {', '.join(ARGUMENTS)}, not {simulator!r}")
     texts = {design.name: verilog_of(design) for design in designs}
     source = bench_module(texts) + "\n".join(_renamed(name, text) for name, text in texts.items())
+    source += "\n".join(["", *(path.read_text() for path in dict.fromkeys(path for design in designs for path in library_of(design)))])
     work = folder.resolve() / f"bench-{simulator}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     with _alone(work):
         runner = get_runner(simulator)

@@ -115,7 +115,7 @@ def check(design: Design, *, stall: str, seed: int = 0, most: int | None = None)
     """Simulate ``design`` on its stimulus against its golden function; transactions compared."""
     streams = design.stimulus(np.random.default_rng(seed))
     sent, want = raw_streams(design, streams, most)
-    got = simulate(design.component(), sent, {port: len(rows) for port, rows in want.items()}, stall=stall, seed=seed)
+    got = simulate(design.described(), sent, {port: len(rows) for port, rows in want.items()}, stall=stall, seed=seed)
     for port, rows in want.items():
         matches(design.name, port, got[port], rows)
     return sum(len(rows) for rows in want.values())

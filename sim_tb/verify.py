@@ -26,7 +26,7 @@ from ..gen.files import write_json
 from ..hw.catalog import CATALOG, GROUPS, find
 from .contract import prove_contract
 from .exhaustive import harness, run_cases
-from .netlist import CELLS, netlist_harness
+from .netlist import library_of, netlist_harness
 from .run import run
 from .simulate import STALLS, check
 
@@ -49,11 +49,6 @@ class Verdict:
     bench: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
-
-
-def library_of(design: Design) -> tuple[Path, ...]:
-    """Models of the cells the design instantiates."""
-    return (CELLS,) if design.family == "ecp5" else ()
 
 
 def verify(design: Design, *, folder: Path, full: bool = False) -> Verdict:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mantissa.design import Design
-from mantissa.hw.array import OutputStationary, WeightStationary, mac_array
+from mantissa.hw.array import OutputStationary, SliceStationary, WeightStationary, mac_array
 from mantissa.hw.array_widths import exact_width
-from mantissa.hw.designs_array import DESIGNS, output_stationary, weight_stationary
+from mantissa.hw.designs_array import DESIGNS, output_stationary, slice_stationary, weight_stationary
 from mantissa.hw.payload import used
 from mantissa.sim_tb.simulate import check
 
@@ -19,6 +19,7 @@ ODD = (
     weight_stationary(1, 2), weight_stationary(1, 2, packed=True), weight_stationary(5, 4, packed=True),
     weight_stationary(3, 1, a_width=2, b_width=2), weight_stationary(2, 2, a_width=16, b_width=16),
     output_stationary(1, 1, depth=1), output_stationary(3, 2, packed=True, depth=12), output_stationary(2, 3, acc_width=7),
+    slice_stationary(1, 2), slice_stationary(3, 4, acc_width=12),
 )
 
 
@@ -70,6 +71,9 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
     (lambda: OutputStationary(2, 2, True, b_width=4), ValueError, "Packed operands must be 8 by 8 bits, not 8 by 4"),
     (lambda: OutputStationary(2, 2, depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: OutputStationary(2, 2, acc_width=0), ValueError, "Accumulator width must be a positive integer, not 0"),
+    (lambda: SliceStationary(2, 3), ValueError, "Columns must be even in slices, not 3"),
+    (lambda: SliceStationary(2, 2, acc_width=55), ValueError, "Accumulator width must be at most 54 in slices, not 55"),
+    (lambda: SliceStationary(2, 2, depth=2.5), TypeError, "Depth must be a positive integer, not 2.5"),  # pyright: ignore[reportArgumentType]
     (lambda: mac_array(2, 2, "systolic"), ValueError,
      "Dataflow must be 'output_stationary' or 'weight_stationary', not 'systolic'"),
 )
