@@ -159,39 +159,40 @@ def _design(name: str, text: str, *, n: int = 1500, generator: type[Component] =
 
 _PIPELINED = (
     _design("16_fixed", "16-bit multiplier, constant shift", shift=24),
-    _design("16_fixed_fields", "16-bit multiplier, constant shift, zero point and bounds per transaction", shift=24, **FIELDS),
+    _design("16_fixed_fields", "16-bit multiplier, constant shift, zero point and bounds per transaction, toward_zero", shift=20,
+            rounding="toward_zero", **FIELDS),
     _design("16_variable", "16-bit multiplier, shift per transaction"),
-    _design("16_variable_fields", "16-bit multiplier, everything per transaction", **FIELDS),
-    _design("18_variable", "18-bit multiplier, shift per transaction", multiplier_width=18),
+    _design("16_variable_fields", "16-bit multiplier, everything per transaction, half_away", rounding="half_away", **FIELDS),
+    _design("18_variable", "18-bit multiplier, shift per transaction, half_up", multiplier_width=18, rounding="half_up"),
     _design("32_fixed", "32-bit multiplier, constant shift", multiplier_width=32, shift=40),
-    _design("32_variable", "32-bit multiplier, shift per transaction", multiplier_width=32, **FIELDS),
+    _design("32_fixed_tflite_double", "32-bit multiplier, constant shift, tflite_double", multiplier_width=32, shift=38,
+            rounding="tflite_double", zero_point=9),
+    _design("32_variable", "32-bit multiplier, shift per transaction", multiplier_width=32),
+    _design("32_variable_tflite_double", "32-bit multiplier, everything per transaction, tflite_double", multiplier_width=32,
+            rounding="tflite_double", **FIELDS),
+    _design("12_variable", "12-bit multiplier and accumulator, floor", acc_width=12, multiplier_width=12, rounding="floor",
+            zero_point=127, low=-100),
     _design("16_fixed_lut", "16-bit multiplier of adders, constant shift", shift=24, dsp=False),
     _design("16_variable_lut", "16-bit multiplier of adders, shift per transaction", dsp=False),
     _design("32_variable_lut", "32-bit multiplier of adders, shift per transaction", multiplier_width=32, dsp=False),
     _design("17_fixed_lut_0", "17-bit multiplier of adders, shift 0, 20-bit accumulator", acc_width=20, multiplier_width=17,
             shift=0, dsp=False, zero_point=-128, low=-5, high=-4),
-    _design("12_variable", "12-bit multiplier and accumulator", acc_width=12, multiplier_width=12, zero_point=127, low=-100),
-    *(_design(f"32_variable_{rounding}", f"32-bit multiplier, shift per transaction, {rounding}", multiplier_width=32,
-              rounding=rounding, **FIELDS) for rounding in ROUNDINGS[1:]),
-    _design("32_fixed_tflite_double", "32-bit multiplier, constant shift, tflite_double", multiplier_width=32, shift=38,
-            rounding="tflite_double", zero_point=9),
-    *(_design(f"narrow_{rounding}", f"10-bit accumulator, 5-bit multiplier, shift per transaction, {rounding}", acc_width=10,
-              multiplier_width=5, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
+    *(_design(f"narrow_{rounding}", f"9-bit accumulator, 4-bit multiplier, shift per transaction, {rounding}", acc_width=9,
+              multiplier_width=4, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
 )
 
 _serial = partial(_design, generator=RequantizeSerial, n=300)
 _SERIAL = (
     _serial("16_fixed_serial", "16-bit multiplier, bit-serial, constant shift", shift=24),
-    _serial("16_variable_serial", "16-bit multiplier, bit-serial, shift per transaction"),
-    _serial("32_variable_serial", "32-bit multiplier, bit-serial, everything per transaction", multiplier_width=32, **FIELDS),
     _serial("16_fixed_serial_low", "16-bit multiplier, bit-serial, shift 5, half_away", shift=5, rounding="half_away", **FIELDS),
+    _serial("16_variable_serial", "16-bit multiplier, bit-serial, shift per transaction"),
     _serial("12_fixed_serial_0", "12-bit multiplier, bit-serial, shift 0", acc_width=14, multiplier_width=12, shift=0, zero_point=-3),
-    _serial("32_fixed_serial_tflite_double", "32-bit multiplier, bit-serial, constant shift, tflite_double", multiplier_width=32,
-            shift=33, rounding="tflite_double"),
-    _serial("16_fixed_serial_tflite_double", "16-bit multiplier, bit-serial, shift 32, tflite_double", shift=32,
+    _serial("32_fixed_serial_tflite_double", "32-bit multiplier, bit-serial, shift 33, tflite_double", multiplier_width=32, shift=33,
             rounding="tflite_double"),
-    *(_serial(f"narrow_serial_{rounding}", f"10-bit accumulator, 5-bit multiplier, bit-serial, {rounding}", acc_width=10,
-              multiplier_width=5, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
+    _serial("32_variable_serial_tflite_double", "32-bit multiplier, bit-serial, everything per transaction, tflite_double",
+            multiplier_width=32, rounding="tflite_double", **FIELDS),
+    _serial("narrow_serial", "9-bit accumulator, 4-bit multiplier, bit-serial, shift per transaction", acc_width=9,
+            multiplier_width=4, zero_point=3),
 )
 
 _LANES = tuple(
@@ -200,6 +201,6 @@ _LANES = tuple(
            params={"serial": serial, "depth": depth, **BOUNDS}, component=partial(FixedLane, serial=serial, depth=depth, **BOUNDS),
            golden=partial(_lane_golden, depth, *BOUNDS.values()),
            stimulus=partial(_lane_stimulus, depth, (40 if serial else 240)))
-    for serial in (False, True) for depth in (1, 2, 4))
+    for serial, depth in ((False, 1), (False, 4), (True, 1), (True, 2)))
 
 DESIGNS = _PIPELINED + _SERIAL + _LANES
