@@ -81,7 +81,7 @@ class Place:
                                 f"not {codes.dtype} of shape {codes.shape}")
         flat = np.zeros(self.samples * prod(self.shape) + 1, np.int8)     # the last one stands for padding
         flat[:codes.size] = codes.ravel()
-        return flat[self.lanes()].tobytes()
+        return bytes(flat[self.lanes()].tobytes())
 
     def unpack(self, image: bytes) -> np.ndarray:
         """Codes int8 (samples, \\*shape) of a memory image.

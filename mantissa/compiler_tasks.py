@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from .graph import Add, AveragePool, Conv, Graph, MatMul, MaxPool, Node, Rescale
 from .program import Op
 
 __all__ = ["Task", "Tasks", "evaluate_tasks", "normalise", "reduce"]
+
+
+Layered = MatMul | Conv | Add | MaxPool | AveragePool | Rescale
+"""Nodes that compute."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +98,7 @@ def _fold_relu(graph: Graph) -> list[Node]:
     return nodes
 
 
-def _common(graph: Graph, node: Node) -> dict:
+def _common(graph: Graph, node: Layered) -> dict[str, Any]:
     source, out = graph.tensors[node.inputs[0]], graph.tensors[node.output]
     if isinstance(node, Add):
         multipliers, shift = dyadic_together(scales(graph, node))
@@ -108,25 +113,27 @@ def _common(graph: Graph, node: Node) -> dict:
             "low": out.zero_point if node.relu else -128, **window}
 
 
-def _kind(node: Node) -> str:
+def _kind(node: Layered) -> str:
     return "Relu" if isinstance(node, Rescale) and node.relu else type(node).__name__
 
 
-def _task(graph: Graph, node: Node) -> Task:
+def _task(graph: Graph, node: Layered) -> Task:
     zero = [graph.tensors[name].zero_point for name in node.inputs]
-    common = _common(graph, node)
+    common: dict[str, Any] = _common(graph, node)
     if isinstance(node, (MatMul, Conv)):
         weight = node.weight if isinstance(node, Conv) else node.weight[None, None]
         bias = node.bias.astype(np.int64) - zero[0] * weight.astype(np.int64).sum(axis=(0, 1, 2))
+        common["kernel"] = weight.shape[:2]
         if isinstance(node, Conv):
-            common |= {"stride": node.stride, "padding": node.pad, "dilation": node.dilation}
-        return Task(op=Op.MATMUL, weight=weight, bias=bias, **common | {"kernel": weight.shape[:2]})
+            common.update(stride=node.stride, padding=node.pad, dilation=node.dilation)
+        return Task(op=Op.MATMUL, weight=weight, bias=bias, **common)
     if isinstance(node, AveragePool):
         count = node.kernel[0] * node.kernel[1]
         return Task(op=Op.SUM, bias=np.array([-count * zero[0]]), **common)
     if isinstance(node, Add):
         return Task(op=Op.ADD, bias=-np.array(zero), **common)
-    return Task(op=Op.MAX, bias=np.array([-zero[0]]), **common | {"pad": -128})
+    common["pad"] = -128
+    return Task(op=Op.MAX, bias=np.array([-zero[0]]), **common)
 
 
 def normalise(graph: Graph) -> Tasks:
@@ -168,7 +175,7 @@ def evaluate_tasks(graph: Graph, tasks: Tasks, codes: np.ndarray) -> dict[str, n
             found[name] = _flat(found[graph.input], graph.tensors[name].shape)
     for task in tasks.tasks:
         inputs = [found[name] for name in task.inputs]
-        clamp = {"zero_point": task.zero_point, "low": task.low, "high": task.high}
+        clamp: dict[str, Any] = {"zero_point": task.zero_point, "low": task.low, "high": task.high}
         if task.op is Op.ADD:
             code = golden.residual_add(inputs, [int(b) for b in task.bias], [int(b) for b in task.multiplier],
                                        int(task.shift[0]), **clamp)

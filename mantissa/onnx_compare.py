@@ -52,7 +52,7 @@ def reference(model: onnx.ModelProto | str | Path, graph: Graph, values: np.ndar
     options.add_session_config_entry("session.qdqisint8allowed", "1")     # else, on x86, some convolutions run as float
     session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
     arrays = session.run(names, {session.get_inputs()[0].name: values})
-    return {name: _codes(graph.tensors[name], array) for name, array in zip(names, arrays, strict=True)}
+    return {name: _codes(graph.tensors[name], np.asarray(array)) for name, array in zip(names, arrays, strict=True)}
 
 
 def _codes(tensor: Tensor, array: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import google.protobuf.message
+from google.protobuf import message
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -34,7 +34,7 @@ def load(path: str | Path) -> Graph:
     path = Path(path)
     try:
         model = onnx.load(path)
-    except (google.protobuf.message.DecodeError, UnicodeDecodeError):
+    except (message.DecodeError, UnicodeDecodeError):
         raise MantissaError(f"Model {path.name} must be an ONNX file: it is truncated or of another kind") from None
     except OSError as error:
         raise MantissaError(f"Model {path.name} can not be read: {error.strerror or error}") from None

@@ -47,7 +47,7 @@ class Builder:
     def requantized(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int | None = None) -> Value:
         """Quantize and dequantize a float tensor."""
         zero = int(self.rng.integers(-128, 128)) if zero_point is None else zero_point
-        pair = [self.constant(np.float32(scale)), self.constant(np.int8(zero))]
+        pair = [self.constant(np.array(scale, np.float32)), self.constant(np.array(zero, np.int8))]
         back = self.node("DequantizeLinear", [self.node("QuantizeLinear", [name, *pair]), *pair])
         return Value(name=back, shape=shape, scale=float(np.float32(scale)), zero_point=zero)
 
@@ -150,17 +150,20 @@ def random_cnn(seed: int) -> onnx.ModelProto:
     rng = np.random.default_rng(seed)
     make = Builder(rng=rng)
 
-    def pick(least: int, most: int, n: int = 2) -> tuple[int, ...]:
-        return tuple(int(v) for v in rng.integers(least, most + 1, n))
+    def pick(least: int, most: int) -> tuple[int, int]:
+        return int(rng.integers(least, most + 1)), int(rng.integers(least, most + 1))
 
-    x = make.input(*pick(1, 5, 1), *pick(9, 14))
+    def pads(most: int) -> tuple[int, int, int, int]:
+        return *pick(0, most), *pick(0, most)
+
+    x = make.input(int(rng.integers(1, 6)), *pick(9, 14))
     deep = int(rng.integers(3, 20))
-    x = make.conv(x, deep, pick(2, 4), strides=pick(1, 2), pads=pick(0, 2, 4), relu=True)
+    x = make.conv(x, deep, pick(2, 4), strides=pick(1, 2), pads=pads(2), relu=True)
     y = make.conv(x, deep, (3, 3), pads=(2, 2, 2, 2), dilations=(2, 2), bias=False)
     x = make.add(x, make.relu(y), relu=bool(rng.integers(2)))
-    x = make.pool("MaxPool", x, (3, 2), strides=pick(1, 2), pads=pick(0, 1, 4), same=bool(rng.integers(2)))
+    x = make.pool("MaxPool", x, (3, 2), strides=pick(1, 2), pads=pads(1), same=bool(rng.integers(2)))
     x = make.add(make.conv(x, deep, (1, 1)), x)
-    x = make.pool("AveragePool", x, (2, 2), strides=(1, 1), pads=pick(0, 1, 4))
+    x = make.pool("AveragePool", x, (2, 2), strides=(1, 1), pads=pads(1))
     x = make.conv(x, int(rng.integers(2, 12)), pick(1, 2), strides=pick(1, 2), relu=bool(rng.integers(2)))
     if rng.integers(2):
         x = make.global_average(x)

@@ -47,7 +47,7 @@ def _weight(state: State, node: onnx.NodeProto, rank: int, axis: int) -> Scaled:
     return value
 
 
-def _channels(state: State, node: onnx.NodeProto, source: Tensor, weight: Scaled, channels: int) -> dict[str, np.ndarray]:
+def _channels(state: State, node: onnx.NodeProto, source: Tensor, weight: Scaled, channels: int) -> dict[str, Any]:
     """Scale and bias of each output channel."""
     scale = np.broadcast_to(weight.scale, channels)
     if len(node.input) < 3 or not node.input[2]:

@@ -70,7 +70,7 @@ class State:
 
 def node_name(node: onnx.NodeProto) -> str:
     """Name of a node, or of its first output."""
-    return node.name or node.output[0]
+    return str(node.name or node.output[0])
 
 
 def refuse(node: onnx.NodeProto, reason: str) -> NoReturn:

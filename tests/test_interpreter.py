@@ -1,6 +1,7 @@
 """Functional model of the instruction set against a walk of one step and one lane at a time."""
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given, settings, strategies as st
@@ -152,7 +153,7 @@ def test_too_many_positions() -> None:
 @pytest.mark.parametrize(("field", "value", "fault"), [
     ("input", 64, 64), ("input", -1, 0xffffffff), ("output", 64, 64), ("weights", 63, 64), ("params", 15, 16)])
 def test_address_outside_its_memory(field: str, value: int, fault: int) -> None:
-    ended = outcome(Instruction(op=Op.MATMUL, **{field: value}))
+    ended = outcome(replace(Instruction(op=Op.MATMUL), **{field: value}))  # pyright: ignore[reportArgumentType]
     assert (ended.code, ended.pc, ended.fault) == (Code.ADDRESS, 0, fault)
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -19,6 +20,7 @@ from mantissa.onnx_import import convert, load
 from mantissa.onnx_models import Builder, Value, gemm, random_cnn, random_mlp
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+Dims = list[int | str]
 
 
 # Against onnxruntime, on what its quantiser writes.
@@ -45,7 +47,7 @@ def agrees(model: onnx.ModelProto, values: np.ndarray) -> tuple[Graph, dict[int,
     return graph, found
 
 
-def float_model(shape: list[int | str], nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], opset: int = 17) -> onnx.ModelProto:
+def float_model(shape: Dims, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], opset: int = 17) -> onnx.ModelProto:
     graph = helper.make_graph(nodes, "float", [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
                               [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
                               [numpy_helper.from_array(array.astype(array.dtype if array.dtype == np.int64 else np.float32), name)
@@ -68,11 +70,12 @@ def node(op: str, inputs: str, output: str = "output", **attributes: Any) -> onn
 RNG = np.random.default_rng(5)
 W33, W21, B6 = RNG.normal(0, 0.3, (6, 3, 3, 3)), RNG.normal(0, 0.3, (6, 3, 2, 1)), RNG.normal(0, 0.5, 6)
 M, MT, B5 = RNG.normal(0, 0.4, (12, 5)), RNG.normal(0, 0.4, (5, 12)), RNG.normal(0, 0.5, 5)
-IMAGE, VECTOR, MATRIX, ROWS = ["N", 3, 9, 8], ["N", 12], ["N", 4, 12], [7, 12]
+IMAGE, VECTOR, MATRIX = Dims(["N", 3, 9, 8]), Dims(["N", 12]), Dims(["N", 4, 12])
+ROWS, SMALL = Dims([7, 12]), Dims(["N", 3, 2, 2])
 
 E, FIRST = np.eye(3)[:, :, None, None] + 0.1, node("Conv", "input e", "x")       # what is quantised starts at a layer with weights
 
-CASES: dict[str, tuple[list[int | str], list[onnx.NodeProto], dict[str, np.ndarray]]] = {
+CASES: dict[str, tuple[Dims, list[onnx.NodeProto], dict[str, np.ndarray]]] = {
     "conv": (IMAGE, [node("Conv", "input w b", pads=[1, 1, 1, 1])], {"w": W33, "b": B6}),
     "conv without bias, strides": (IMAGE, [node("Conv", "input w", strides=[2, 3])], {"w": W33}),
     "conv, odd pads, dilations": (IMAGE, [node("Conv", "input w b", pads=[0, 2, 1, 3], dilations=[2, 1])], {"w": W33, "b": B6}),
@@ -83,7 +86,8 @@ CASES: dict[str, tuple[list[int | str], list[onnx.NodeProto], dict[str, np.ndarr
     "relu": (IMAGE, [FIRST, node("Relu", "x")], {"e": E}),
     "add": (IMAGE, [node("Conv", "input w b", "c", pads=[1, 1, 1, 1]), node("MaxPool", "c", "m", kernel_shape=[1, 1]), node("Add", "c m")],
             {"w": W33, "b": B6}),
-    "add relu": (IMAGE, [node("Conv", "input w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r"), node("Add", "c r", "a"), node("Relu", "a")],
+    "add relu": (IMAGE, [node("Conv", "input w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r"), node("Add", "c r", "a"),
+                       node("Relu", "a")],
                  {"w": W33}),
     "max pool": (IMAGE, [FIRST, node("MaxPool", "x", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])], {"e": E}),
     "max pool dilated": (IMAGE, [FIRST, node("MaxPool", "x", kernel_shape=[2, 2], dilations=[2, 3])], {"e": E}),
@@ -92,11 +96,11 @@ CASES: dict[str, tuple[list[int | str], list[onnx.NodeProto], dict[str, np.ndarr
     "average pool padded": (IMAGE, [FIRST, node("AveragePool", "x", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)],
                             {"e": E}),
     "global average pool": (IMAGE, [FIRST, node("GlobalAveragePool", "x")], {"e": E}),
-    "flatten gemm": (["N", 3, 2, 2], [node("Flatten", "input", "f"), node("Gemm", "f w b")], {"w": M, "b": B5}),
-    "conv flatten gemm": (["N", 3, 2, 2], [FIRST, node("Flatten", "x", "f"), node("Gemm", "f w b")], {"e": E, "w": M, "b": B5}),
-    "conv reshape gemm": (["N", 3, 2, 2], [FIRST, node("Reshape", "x s", "f"), node("Gemm", "f w b")],
+    "flatten gemm": (SMALL, [node("Flatten", "input", "f"), node("Gemm", "f w b")], {"w": M, "b": B5}),
+    "conv flatten gemm": (SMALL, [FIRST, node("Flatten", "x", "f"), node("Gemm", "f w b")], {"e": E, "w": M, "b": B5}),
+    "conv reshape gemm": (SMALL, [FIRST, node("Reshape", "x s", "f"), node("Gemm", "f w b")],
                           {"e": E, "w": M, "b": B5, "s": np.array([-1, 12], np.int64)}),
-    "reshape gemm": (["N", 3, 2, 2], [node("Reshape", "input s", "f"), node("Gemm", "f w b", transB=1)],
+    "reshape gemm": (SMALL, [node("Reshape", "input s", "f"), node("Gemm", "f w b", transB=1)],
                      {"w": MT, "b": B5, "s": np.array([0, -1], np.int64)}),
     "reshape to the same": (IMAGE, [FIRST, node("Reshape", "x s")], {"e": E, "s": np.array([-1, 3, 0, 8], np.int64)}),
     "gemm": (VECTOR, [node("Gemm", "input w b", alpha=1.0)], {"w": M, "b": B5}),
@@ -129,7 +133,7 @@ def test_opsets(tmp_path: Path, opset: int) -> None:
     constants = {"w": W33, "b": B6, "v": RNG.normal(0, 1, (6, 4))}
     nodes = [node("Conv", "input w b", "c"), node("Relu", "c", "r"), node("MaxPool", "r", "m", kernel_shape=[2, 2]),
              node("GlobalAveragePool", "m", "p"), node("Flatten", "p", "f"), node("Gemm", "f v")]
-    model = quantised(tmp_path, float_model(list(IMAGE), nodes, constants), values)
+    model = quantised(tmp_path, float_model(IMAGE, nodes, constants), values)
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", opset))
     model.ir_version = 8 if opset < 19 else 10
@@ -138,7 +142,7 @@ def test_opsets(tmp_path: Path, opset: int) -> None:
 
 def test_weights_quantised_in_the_file(tmp_path: Path) -> None:
     values = RNG.normal(0, 1, (4, 12)).astype(np.float32)
-    model = float_model(list(VECTOR), [node("Gemm", "input w b", transB=1)], {"w": MT, "b": B5})
+    model = float_model(VECTOR, [node("Gemm", "input w b", transB=1)], {"w": MT, "b": B5})
     model = quantised(tmp_path, model, values, extra_options={"AddQDQPairToWeight": True})
     assert [one.op_type for one in model.graph.node].count("QuantizeLinear") == 3
     agrees(model, values)
@@ -214,7 +218,7 @@ def test_input_quantised_in_two_ways_is_refused() -> None:
 
 def test_flattened_input(tmp_path: Path) -> None:
     values = RNG.normal(0, 1, (3, 3, 2, 2)).astype(np.float32)
-    model = float_model(["N", 3, 2, 2], [node("Flatten", "input", "f"), node("Gemm", "f w b")], {"w": M, "b": B5})
+    model = float_model(SMALL, [node("Flatten", "input", "f"), node("Gemm", "f w b")], {"w": M, "b": B5})
     graph, _ = agrees(quantised(tmp_path, model, values), values)
     assert graph.dims == (3, 2, 2) and graph.tensors[graph.input].shape == (1, 12)
     with pytest.raises(MantissaError, match=r"^Input must have shape \(N, 3, 2, 2\), not \(3, 12\)$"):
@@ -335,7 +339,7 @@ def test_node_refused(name: str, reason: str, model: onnx.ModelProto) -> None:
         convert(model)
 
 
-def constant(n: int, value: np.ndarray) -> Change:
+def constant(n: int, value: npt.ArrayLike) -> Change:
     """Replace an initializer: 0 and 1 are the scale and the zero point of the input."""
     return lambda model: model.graph.initializer[n].CopyFrom(numpy_helper.from_array(np.asarray(value), f"c{n}"))
 

@@ -18,6 +18,6 @@ def split() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
     digits = load_digits()
     images = (digits.images / 16).astype(np.float32)[:, None]
-    train, test, train_labels, test_labels = train_test_split(
-        images, digits.target.astype(np.int64), test_size=HELD_OUT, stratify=digits.target, random_state=SEED)
-    return train, train_labels, test, test_labels
+    labels = digits.target.astype(np.int64)
+    train, test = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=SEED)
+    return images[train], labels[train], images[test], labels[test]
