@@ -200,7 +200,7 @@ _LANES = tuple(
            summary=f"Accelerator's requantizer lane, {'one bit' if serial else 'one value'} per cycle, {depth} groups.",
            params={"serial": serial, "depth": depth, **BOUNDS}, component=partial(FixedLane, serial=serial, depth=depth, **BOUNDS),
            golden=partial(_lane_golden, depth, *BOUNDS.values()),
-           stimulus=partial(_lane_stimulus, depth, (40 if serial else 240)))
+           stimulus=partial(_lane_stimulus, depth, (160 if serial else 400) // depth))
     for serial, depth in ((False, 1), (False, 4), (True, 1), (True, 2)))
 
 DESIGNS = _PIPELINED + _SERIAL + _LANES

@@ -29,8 +29,8 @@ class RequantizeLane(wiring.Component):
     (so it is where ``acc + bias`` of what is held or added to it is below 2**10 in magnitude).
 
     Parallel: one transaction per cycle, 9 cycles of latency, four 18x18 multipliers. Serial: a transaction is accepted
-    every ``max(c, 32) + 4`` cycles (up to 8 more if ``c`` is 24 to 31, and at least 48 if it holds or something
-    is held), no multiplier.
+    every ``max(c, 32) + 3`` cycles (``c + 11`` if ``c`` is 24 to 31; at least 47 if it holds or any group holds something), no
+    multiplier; the result follows 2 cycles after that.
 
     Parameters
     ----------
