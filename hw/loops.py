@@ -32,7 +32,7 @@ class LoopNest(wiring.Component):
     start : :py:`In(1)`
         Begin with the fields present in this cycle.
     stop : :py:`In(1)`
-        Abandon.
+        Abandon; wins over ``start``.
     instruction : :py:`In(FIELDS)`
         Must be stable from ``start`` to ``done``.
     o : :py:`Out(stream.Signature(STEP))`
@@ -46,14 +46,14 @@ class LoopNest(wiring.Component):
             "start": In(1), "stop": In(1), "instruction": In(FIELDS),
             "o": Out(stream.Signature(STEP)), "done": Out(1),
         })
+        self.left = [Signal(12, name=f"left{n}") for n in range(LOOPS)]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         word, o = self.instruction, self.o
         address = Signal(signed(ADDRESS_BITS))
         y, x = Signal(signed(COORDINATE_BITS)), Signal(signed(COORDINATE_BITS))
-        left = [Signal(12, name=f"left{n}") for n in range(LOOPS)]
-        start = Signal(LOOPS)
+        left, start = self.left, Signal(LOOPS)
         active = Signal()
         last = Cat(count == 0 for count in left)
         m.d.comb += [
@@ -84,7 +84,7 @@ class LoopNest(wiring.Component):
             return total.as_signed()
 
         with m.If(self.start):
-            m.d.sync += [address.eq(word.input), y.eq(word.y), x.eq(word.x), active.eq(1)]
+            m.d.sync += [address.eq(word.input), y.eq(word.y), x.eq(word.x), active.eq(~self.stop)]
         with m.Elif(self.stop | below):
             m.d.sync += active.eq(0)
         with m.Elif(step):

@@ -11,7 +11,7 @@ from ..registers import LOG_FIELDS, Code, Control, State
 from .feed import FLAGS
 from .loops import ADDRESS_BITS, FIELDS, LoopNest
 
-__all__ = ["PATIENCE", "Sequencer"]
+__all__ = ["PATIENCE", "Phase", "Sequencer"]
 
 WORDS = BYTES // 4
 
@@ -20,6 +20,7 @@ PATIENCE = 15
 
 
 class Phase(enum.Enum, shape=3):
+    """What the sequencer does."""
     REST = 0
     FETCH = 1
     FLUSH = 2
@@ -81,19 +82,22 @@ class Sequencer(wiring.Component):
             "written": In(1), "wait_weights": In(1), "wait_output": In(1),
             "error": In(data.StructLayout({"code": 8, "word": 32})),
         })
+        self.phase = Signal(Phase)
+        self.idle = Signal(PATIENCE + 1)
+        self.nest_stop = Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.nest = nest = LoopNest()
         word = Signal(FIELDS, reset_less=True)
         pc = Signal(ceil_log2(self.instructions) + 1)
-        phase, state, code = Signal(Phase), Signal(8), Signal(8)
+        phase, state, code = self.phase, Signal(8), Signal(8)
         fetched, arriving, slot = Signal(range(WORDS + 1)), Signal(), Signal(2)
         m.d.comb += [
             self.instruction.eq(word), nest.instruction.eq(word),
             self.status.eq(Cat(state, code, pc)), self.running.eq(state == State.RUNNING),
             self.fetch_address.eq(Cat(fetched[:4], pc[:-1])), self.fetch_enable.eq((phase == Phase.FETCH) & (fetched != WORDS)),
-            self.flush.eq(phase == Phase.FLUSH), self.start.eq(phase == Phase.BEGIN), nest.start.eq(self.start),
+            self.flush.eq((phase == Phase.FLUSH) | (phase == Phase.REST)), self.start.eq(phase == Phase.BEGIN), nest.start.eq(self.start),
             self.log_address.eq(Cat(slot, pc[:-1])), self.log_enable.eq(phase == Phase.LOG),
         ]
         m.d.sync += arriving.eq(self.fetch_enable)
@@ -135,7 +139,7 @@ class Sequencer(wiring.Component):
         with m.If(self.running):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         stop = self.control_write & (self.control == Control.STOP)
-        m.d.comb += nest.stop.eq(stop | (problem.code != 0))
+        m.d.comb += [self.nest_stop.eq(stop | (problem.code != 0)), nest.stop.eq(self.nest_stop)]
         with m.If(problem.code != 0):
             m.d.sync += [state.eq(State.FAILED), code.eq(problem.code), self.fault.eq(problem.word), phase.eq(Phase.REST)]
         with m.If(stop):
@@ -162,7 +166,7 @@ class Sequencer(wiring.Component):
     def _progress(self, m: Module, nest: LoopNest, phase: Signal) -> tuple[Value, Value]:
         """Whether every output was written, and whether nothing has moved for too long."""
         step = self.o.valid & self.o.ready
-        pending, idle = Signal(8), Signal(PATIENCE + 1)
+        pending, idle = Signal(8), self.idle
         promised = step & self.o.p.last & ~self.o.p.hold
         m.d.sync += pending.eq(pending + promised - self.written)
         with m.If(self.start):

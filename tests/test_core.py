@@ -143,6 +143,16 @@ def test_fault(device: tuple[Config, Harness], name: str) -> None:
     system.check(model, config, [*programs(config.array)["conv"], Instruction()], data, patience=PATIENCE)
 
 
+@pytest.mark.parametrize("after", [0, 3, 18, 19, 20, 24, 40, 90, 150])
+def test_stop(device: tuple[Config, Harness], after: int) -> None:
+    """A program stopped anywhere leaves nothing behind: the next one starts clean."""
+    config, model = device
+    program = [*programs(config.array)["conv"], Instruction()]
+    data = images(config, np.random.default_rng(3))
+    got = system.check(model, config, program, data, patience=PATIENCE, stopped=after)
+    assert got.status & 0xff == State.DONE
+
+
 def test_wrong_identity() -> None:
     with pytest.raises(ValueError, match=r"^Identity must be 8 bytes, not 3$"):
         Core(small(), b"abc")
