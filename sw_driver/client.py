@@ -48,7 +48,7 @@ class Client:
     capability
         What the device said of itself, after :meth:`connect`.
     sessions
-        Sessions opened so far: what was loaded in an earlier one may be gone.
+        Sessions opened so far.
     resent
         Requests sent again so far.
     """
@@ -103,6 +103,12 @@ class Client:
         self.write(register("CONTROL"), struct.pack("<I", Control.STOP))
         return capability
 
+    def session(self) -> int:
+        """Number of the session, a new one if the last was interrupted: what was loaded in another may be gone."""
+        if not self._open:
+            self.connect()
+        return self.sessions
+
     def read(self, address: int, length: int) -> bytes:
         """Bytes of the device's memories or registers."""
         data = b""
@@ -153,8 +159,7 @@ class Client:
     def _request(self, type_: Type, payload: bytes, *, where: int | None = None, extra: float = 0.0,
                  fine: tuple[Status, ...] = (Status.OK,)) -> Frame:
         """Send the session's next request; its reply."""
-        if not self._open:
-            self.connect()
+        self.session()
         self._open = False                                # until the reply is here
         assert self.capability is not None
         bits = 10 * (len(payload) + self._payload + 64)

@@ -115,16 +115,14 @@ class Linked:
 
     def _load(self, compiled: Compiled) -> None:
         """Send program, weights and parameters, unless they are there."""
-        if self._loaded is not None and self._loaded[0] is compiled and self._loaded[1] == self.client.sessions:
+        session = self.client.session()
+        if self._loaded is not None and self._loaded[0] is compiled and self._loaded[1] == session:
             return
         self._loaded = None
-        sessions = self.client.sessions
         self._write(Region.PROGRAM, 0, compiled.program)
         self._write(Region.WEIGHTS, 0, compiled.weights)
         self._write(Region.PARAMS, 0, compiled.params)
-        if self.client.sessions != sessions:              # the first request found the session ended
-            sessions = self.client.sessions
-        self._loaded = compiled, sessions
+        self._loaded = compiled, session
 
     def _write(self, region: Region, at: int, data: bytes) -> None:
         self.client.write((region << 20) + at, data)
