@@ -31,7 +31,8 @@ from .verilator import root
 
 __all__ = ["Outcome", "bench_module", "run"]
 
-ARGUMENTS = {"verilator": ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0"], "icarus": ["-g2012"]}
+# Output in one piece: the makefile for several wants a precompiled-header option that the pip package leaves empty.
+ARGUMENTS = {"verilator": ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0", "--output-split", "0"], "icarus": ["-g2012"]}
 
 
 @dataclass(frozen=True, kw_only=True)
