@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..program import LOOPS, TABLE, BYTES
 
-__all__ = ["ADDRESS_BITS", "COORDINATE_BITS", "FIELDS", "LoopNest", "STEP", "fields"]
+__all__ = ["ADDRESS_BITS", "COORDINATE_BITS", "FIELDS", "LoopNest", "STEP"]
 
 ADDRESS_BITS = 20
 COORDINATE_BITS = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from amaranth.asserts import AnyConst, AnySeq
-from amaranth.hdl import Assert, Assume, Const, Cover, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Assert, Cover, Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 
 from ..hw.loops import LoopNest
