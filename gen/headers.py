@@ -45,7 +45,7 @@ def c_header(config: Config) -> str:
     for name, enum in ENUMS:
         lines += [*_defines(f"{name}_", ((item.name, int(item)) for item in enum)), ""]
     for register in REGISTERS:
-        lines.append(f"#define MANTISSA_{register.name} {register.address:#06x}u  /* {register.access}: {register.text} */")
+        lines.append(f"#define MANTISSA_REG_{register.name} {register.address:#06x}u  /* {register.access}: {register.text} */")
     lines += ["", "/* bit, width, 1 if signed, and offset of each field of the instruction */"]
     for f in TABLE:
         name = f.name.upper().replace(".", "_")

