@@ -32,11 +32,12 @@ class CobsDecoder(wiring.Component):
 
     def __init__(self) -> None:
         super().__init__({"i": In(stream.Signature(BYTE)), "o": Out(stream.Signature(TOKEN)), "idle": Out(1, init=1)})
+        self.left = Signal(8, init=1)  # bytes of the block still to come, and one
+        self.full = Signal()           # the block began with 0xff: no zero follows it
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left = Signal(8, init=1)  # bytes of the block still to come, and one
-        full = Signal()           # the block began with 0xff: no zero follows it
+        left, full = self.left, self.full
         byte, zero, code = self.i.p.data, Signal(), Signal()
         m.d.comb += [
             zero.eq(byte == 0), code.eq(left == 1),
@@ -84,13 +85,14 @@ class CobsEncoder(wiring.Component):
             "i": In(stream.Signature(data.StructLayout({"data": unsigned(8), "end": 1}))),
             "o": Out(stream.Signature(data.StructLayout({"address": unsigned(address_width), "data": unsigned(8)}))),
         })
+        self.here = Signal(address_width, init=1)     # where the next content byte goes
+        self.start = Signal(address_width)            # of the block
+        self.code = Signal(8, init=1)                 # bytes of the block so far, itself included
+        self.closing = Signal()                       # the last block is written, the delimiter is not
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        here = Signal(self.address_width, init=1)     # where the next content byte goes
-        start = Signal(self.address_width)            # of the block
-        code = Signal(8, init=1)                      # bytes of the block so far, itself included
-        closing = Signal()                            # the last block is written, the delimiter is not
+        here, start, code, closing = self.here, self.start, self.code, self.closing
         full, close, byte = Signal(), Signal(), self.i.p.data
         m.d.comb += [
             full.eq(code == 0xff),

@@ -121,8 +121,8 @@ class Link(wiring.Component):
                          "pending": 3, "fetched": 1, "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
                          "timer": self.idle_cycles.bit_length()}
         wires = dict(token=1, end=1, byte=8, reply=8, receiving=1, keep=1, fetch=1, take=1, moved=1, on_bus=1, push=1, closing=1,
-                     pushed=1, summing=1, restart=1, sending=1, late=1, accepted=1, shift=1, waiting=1, expired=1,
-                     checking=1, **{f"add_{name}": 1 for name in COUNTERS})
+                     pushed=1, summing=1, restart=1, sending=1, late=1, accepted=1, shift=1, waiting=1, expired=1, abort=1,
+                     checking=1, sizing=1, heading=1, local=1, **{f"add_{name}": 1 for name in COUNTERS})
         kept_at_reset = ("opened", "stored", "status", "passing", "pending", "fetched", "held", "wedged", "index")
         r = SimpleNamespace(**{name: Signal(width, name=name, reset_less=name in registers and name not in kept_at_reset)
                                for name, width in {**registers, **wires}.items()})
@@ -138,7 +138,7 @@ class Link(wiring.Component):
 
     def _units(self, m: Module, r: SimpleNamespace) -> None:
         decoder, encoder, clear = r.decoder, r.encoder, Signal()
-        r.abort = r.receiving & r.late
+        m.d.comb += r.abort.eq(r.receiving & r.late)
         m.submodules.decoder = ResetInserter(r.abort)(decoder)
         m.submodules.encoder = ResetInserter(r.restart)(encoder)
         m.submodules.crc = ResetInserter(clear)(r.crc)

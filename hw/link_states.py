@@ -106,11 +106,12 @@ def check(link: Link, m: Module, r: SimpleNamespace) -> None:
             m.d.sync += reply(Status.GAP, 1)
     with m.State("SIZE"):
         # a READ's length comes out of the request memory, byte after byte
-        m.d.comb += [r.fetch.eq(1), r.reply.eq(r.fetched_data)]
+        m.d.comb += [r.sizing.eq(1), r.fetch.eq(1), r.reply.eq(r.fetched_data)]
         m.d.sync += [r.length.eq(Cat(r.length[8:], r.byte)), r.index.eq(r.index + 1)]
         with m.If(r.index[1]):
             m.next = "FIT"
     with m.State("FIT"):
+        m.d.comb += r.sizing.eq(1)
         m.d.sync += r.index.eq(0)
         with m.If(r.over | r.brim & r.length[:r.power].any()):
             m.d.sync += reply(Status.LENGTH)
@@ -186,7 +187,7 @@ def _fetch(m: Module, r: SimpleNamespace, room: Value, taken: Value) -> None:
 def reply(link: Link, m: Module, r: SimpleNamespace) -> None:
     """The reply into the reply memory, then out; or the one that is there once more."""
     with m.State("HEAD"):
-        m.d.comb += r.push.eq(1)
+        m.d.comb += [r.heading.eq(1), r.push.eq(1)]
         with m.If(r.pushed):
             m.d.sync += r.index.eq(r.index + 1)
         with m.Switch(r.index):
@@ -210,7 +211,7 @@ def reply(link: Link, m: Module, r: SimpleNamespace) -> None:
     with m.State("DATA"):
         # byte n of STATUS leaves when index is n + 1
         status = Array(link.state.word_select(n, 8) for n in (3, 0, 1, 2))
-        m.d.comb += [r.push.eq(r.fetched), r.reply.eq(r.fetched_data)]
+        m.d.comb += [r.local.eq(1), r.push.eq(r.fetched), r.reply.eq(r.fetched_data)]
         with m.If(r.status == Status.GAP):
             m.d.comb += r.reply.eq(r.expected)
         with m.Elif(r.type == Type.WAIT):
