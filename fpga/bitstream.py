@@ -164,10 +164,10 @@ def build(top: Top, folder: Path, *, name: str, identity: bytes, seeds: Iterable
         "clocks": {clock: {"mhz": round(reached, 2), "constraint_mhz": round(asked, 2)}
                    for clock, (reached, asked) in fmax(report).items()},
         "cells": {kind: [report["utilization"][kind]["used"], report["utilization"][kind]["available"]] for kind in board.capacity},
-        "recipe": recipe.script("top").strip().splitlines(), "tools": _tools_of(board.family),
+        "recipe": recipe.script("top").splitlines(), "tools": _tools_of(board.family),
     }
     title = f"{name} on {board.title}: " + ", ".join(f"{entry['mhz']:.1f} MHz" for entry in summary["clocks"].values())
-    summary["cells_drawn"] = step("picture", lambda: draw(placed / "placed.json", folder / "placement.png", title=title))
+    summary["cells_drawn"] = step("picture", lambda: draw(placed / "placed.json", folder / "placement.png", grid=board.grid, title=title))
     summary["seconds"] = seconds
     (folder / "report.json").write_text(json.dumps(summary, indent=1) + "\n")
     (folder / "report.md").write_text(markdown(summary))

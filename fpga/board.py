@@ -48,6 +48,8 @@ class Board:
         Vendor and product of its USB bridge.
     clock_hz
         Oscillator at pin ``clk``.
+    grid
+        Columns and rows of tiles.
     capacity
         Cells of the FPGA by nextpnr's name of the type.
     pins
@@ -61,6 +63,7 @@ class Board:
     loader: str
     usb: str
     clock_hz: int
+    grid: tuple[int, int]
     capacity: Mapping[str, int]
     pins: Mapping[str, Pin]
 
@@ -89,4 +92,5 @@ def board(name: str) -> Board:
         raise MantissaError(f"Board must be one of {', '.join(BOARDS)}, not {name!r}")
     table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     pins = {pin: Pin(**entry) for pin, entry in table.pop("pins").items()}
-    return Board(name=name, pins=pins, place=tuple(table.pop("place")), **table)
+    columns, rows = table.pop("grid")
+    return Board(name=name, pins=pins, place=tuple(table.pop("place")), grid=(columns, rows), **table)

@@ -16,7 +16,10 @@ BEL = re.compile(r"X(\d+)/Y(\d+)/(.*)")
 LOGIC = {"TRELLIS_COMB", "TRELLIS_FF", "ICESTORM_LC"}
 BLOCKS = {"DP16KD": "s", "MULT18X18D": "D", "EHXPLLL": "P",
           "ICESTORM_RAM": "s", "ICESTORM_SPRAM": "s", "ICESTORM_DSP": "D", "ICESTORM_PLL": "P"}
-PARTS = 11
+DEVICE = "serial.component."
+"""What the names of a device's cells start with on a board."""
+
+PARTS = 15
 """Parts that get a colour of their own; the rest are grey."""
 
 
@@ -32,7 +35,7 @@ class Placed:
 def _part(name: str, depth: int) -> str:
     """Enclosing instances of a cell, as far as ``depth``, from its flattened name."""
     plain = re.sub(r"^\$(flatten|techmap|auto|abc)", "", name).replace("\\", "").split("$")[0]
-    path = plain.split(".")[:-1]
+    path = plain.removeprefix(DEVICE).split(".")[:-1]
     return ".".join(path[:depth])
 
 
@@ -63,8 +66,8 @@ def _group(cells: Iterable[Placed]) -> dict[str, list[Placed]]:
     return groups
 
 
-def draw(placed: Path, target: Path, *, title: str, depth: int = 3) -> int:
-    """Write a PNG of the placement in ``placed`` to ``target``; how many cells it shows.
+def draw(placed: Path, target: Path, *, grid: tuple[int, int], title: str, depth: int = 2) -> int:
+    """Write a PNG of the placement in ``placed`` on a chip of ``grid`` tiles to ``target``; how many cells it shows.
 
     Raises
     ------
@@ -80,8 +83,8 @@ def draw(placed: Path, target: Path, *, title: str, depth: int = 3) -> int:
     figure = Figure(figsize=(11, 8), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("#16181d")
-    palette = colormaps["tab20" if PARTS > 10 else "tab10"]
-    dot = max(1.0, 2500 / (max((cell.x for cell in cells), default=1) + 1) ** 1.4)
+    palette = colormaps["tab20"]
+    dot = (90 / max(grid)) ** 2 * 3
     for n, (part, members) in enumerate(_group(cells).items()):
         colour = "#8a8f98" if part == "other" else palette(n % 20)
         logic = [cell for cell in members if cell.kind in LOGIC]
@@ -89,10 +92,10 @@ def draw(placed: Path, target: Path, *, title: str, depth: int = 3) -> int:
                      label=f"{part} ({len(members)})")
         for kind, marker in BLOCKS.items():
             blocks = [cell for cell in members if cell.kind == kind]
-            axes.scatter([c.x for c in blocks], [c.y for c in blocks], s=8 * dot, color=colour, marker=marker,
+            axes.scatter([c.x for c in blocks], [c.y for c in blocks], s=6 * dot, color=colour, marker=marker,
                          linewidths=.4, edgecolors="w")
     axes.set_aspect("equal")
-    axes.invert_yaxis()
+    axes.set(xlim=(-1, grid[0]), ylim=(grid[1], -1))
     axes.set(title=title, xlabel="column", ylabel="row")
     figure.legend(loc="outside right upper", fontsize=8, markerscale=max(1, 5 / dot ** .5), frameon=False,
                   title="cells (squares with an edge: RAM, diamonds: DSP)", title_fontsize=8)

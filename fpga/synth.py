@@ -4,11 +4,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
+import re
 
 from . import tools
 from .netlist import mend, top_of
 
-__all__ = ["FAMILIES", "Recipe", "synthesise"]
+__all__ = ["FAMILIES", "Recipe", "forget", "synthesise"]
 
 FAMILIES = ("ecp5", "ice40")
 
@@ -27,7 +28,7 @@ class Recipe:
         Whether a memory that is read and written at one address in one cycle must behave as the Verilog does, which costs
         LUTs and registers per port; where the design never uses such a value, it need not.
     forget_memory
-        Whether memories may start with any content: drops their initial values, which single-ported RAM can not have.
+        Whether memories that are written and start as zeros may start with anything: single-ported RAM can not be initialised.
     """
     family: str
     dsp: bool = True
@@ -49,11 +50,24 @@ class Recipe:
 
     def script(self, top: str) -> str:
         """Yosys script that reads ``design.v`` and writes ``netlist.json``."""
-        steps = [f"read_verilog design.v; hierarchy -top {top}; proc"]
-        if self.forget_memory:
-            steps.append("delete t:$meminit_v2 t:$meminit")
-        steps += [f"{self.command} -top {top}", "write_json netlist.json"]
-        return "\n".join(steps) + "\n"
+        return f"read_verilog design.v\n{self.command} -top {top}\nwrite_json netlist.json\n"
+
+
+def forget(verilog: str) -> str:
+    """Amaranth's Verilog without the initial values of the memories that are written and start as zeros.
+
+    On the text, because Yosys makes read-only memories of its own out of case statements, whose content must stay.
+    """
+    modules = verilog.split("\nendmodule")
+    for n, module in enumerate(modules):
+        for name in re.findall(r"^ *reg (?:\[\d+:0\] )?(\\\S+ |\w+) ?\[\d+:0\];$", module, re.MULTILINE):
+            escaped = re.escape(name)
+            initial = re.compile(rf"^ *{escaped} ?\[\d+\] = (.*);\n", re.MULTILINE)
+            written = re.search(rf"^ *(?:if \(.*\) *)?{escaped} ?\[.*\] <=", module, re.MULTILINE)
+            if written and all(re.fullmatch(r"\d+'[dhb]0+", value) for value in initial.findall(module)):
+                module = initial.sub("", module)
+        modules[n] = module
+    return "\nendmodule".join(modules)
 
 
 def synthesise(verilog: str, top: str, recipe: Recipe, *, store: Path) -> Path:
@@ -65,6 +79,7 @@ def synthesise(verilog: str, top: str, recipe: Recipe, *, store: Path) -> Path:
         If Yosys fails.
     """
     script = recipe.script(top)
+    verilog = forget(verilog) if recipe.forget_memory else verilog
 
     def make(folder: Path) -> None:
         (folder / "design.v").write_text(verilog)
