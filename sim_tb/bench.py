@@ -19,6 +19,8 @@ import numpy as np
 from ..hw.catalog import find
 from .simulate import STALLS, matches, pauses, raw_streams
 
+__all__ = ["matches_golden"]
+
 _DESIGNS = os.environ["MANTISSA_DESIGNS"].split(",")
 _MOST = int(os.environ.get("MANTISSA_MOST", "0")) or None
 _IDLE = 2000
