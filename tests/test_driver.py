@@ -74,7 +74,8 @@ def test_acceptance(device: Device) -> None:
 
     other = device.load(MLP)                              # takes the place of the first, which then takes it back
     flat = x.reshape(3, 64)
-    np.testing.assert_array_equal(other.codes(flat), evaluate(other.compiled.graph, other.compiled.graph.quantize(flat))["logits_QuantizeLinear_Output"])
+    graph = other.compiled.graph
+    np.testing.assert_array_equal(other.codes(flat), evaluate(graph, graph.quantize(flat))[graph.output])
     np.testing.assert_array_equal(network(x[:1]), y[:1])
 
 
@@ -102,7 +103,8 @@ def test_program_is_sent_once() -> None:
 def test_every_third_exchange_suffers(fault: str) -> None:
     device, wire = fake(faults=itertools.cycle(["", "", fault]))
     network, x = device.load(MLP), images(4, 1).reshape(4, 64)
-    np.testing.assert_array_equal(network.codes(x), evaluate(network.compiled.graph, network.compiled.graph.quantize(x))[network.compiled.graph.output])
+    graph = network.compiled.graph
+    np.testing.assert_array_equal(network.codes(x), evaluate(graph, graph.quantize(x))[graph.output])
     assert wire.starts == 1                               # sent again, never executed twice
     resent = device.backend.client.resent  # type: ignore[attr-defined]
     assert resent == 0 if fault in ("double", "noise") else resent > 5
@@ -175,7 +177,8 @@ def test_program_stopped_by_the_device(which: str) -> None:
         bad = bytearray(good.program)
         bad[3 * BYTES] = bad[3 * BYTES] & 0xf0 | 0xf      # operation 15 in the fourth instruction
         network.compiled = replace(good, program=bytes(bad))
-        with pytest.raises(DeviceError, match=r"^Program must run to its end, and .* stopped it: OPERATION, layer /Add, instruction 3, word 0xf$"):
+        said = r"^Program must run to its end, and .* stopped it: OPERATION, layer /Add, instruction 3, word 0xf$"
+        with pytest.raises(DeviceError, match=said):
             network(images(1))
         network.compiled = good
         np.testing.assert_array_equal(network.codes(images(1)), evaluate(good.graph, good.graph.quantize(images(1)))[good.graph.output])
