@@ -1,0 +1,103 @@
+"""What the documentation shows is true: commands exist, examples run, tables are fresh, links lead somewhere."""
+from __future__ import annotations
+
+from pathlib import Path
+import re
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+
+from mantissa import cli
+from mantissa.frame import HEADER_BYTES, Status, Type
+from mantissa.registers import Region
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def commands() -> list[str]:
+    """Every command of ours in a shell block, and every ``mantissa ...`` or ``make ...`` in running text."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        lines = [line.partition("#")[0].strip() for block in blocks(text, "sh") for line in block.splitlines()]
+        lines += re.findall(r"`((?:mantissa|make) [^`]+)`", text)
+        found += [line for line in lines if line]
+    return sorted(set(found))
+
+
+def test_there_are_commands() -> None:
+    assert len(commands()) >= 12
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_parses(line: str) -> None:
+    program, *words = shlex.split(line)
+    if program == "make":
+        targets = {found for found in re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)}
+        assert words and words[0] in targets and all("=" in word for word in words[1:])
+        return
+    assert program == "mantissa"
+    if words[0] == "COMMAND":
+        return
+    command = cli.cli.get_command(click.Context(cli.cli), words[0])
+    assert command is not None, f"{line}: no such command"
+    command.make_context(words[0], words[1:])             # raises on an unknown option or a missing argument
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if "golden" in line or line.split()[1] in ("info", "boards", "designs", "compile")
+                                  and "MODEL" not in line])
+def test_command_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    assert cli.main(shlex.split(line)[1:]) == 0
+    assert capsys.readouterr().out
+
+
+def test_example_runs() -> None:
+    example, = blocks(README.split("<!-- example -->")[1], "python")[:1]
+    assert len(example.splitlines()) <= 20
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("predictions [") and len(lines) == 10 and "cycles, array busy" in lines[1] and lines[-1].endswith("outputs read back")
+
+
+def test_table_of_designs_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["designs", "--markdown"]) == 0
+    shown = README.partition("<!-- designs -->\n")[2].partition("<!-- /designs -->")[0]
+    assert shown == capsys.readouterr().out, "README.md's table of designs must be what `mantissa designs --markdown` prints"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    for name in re.findall(r"`((?:mantissa|hw|gen|sim_tb|fpga|sw_driver|tests)/[\w/.]+\.\w+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def test_link_page_has_the_protocol() -> None:
+    text = (ROOT / "docs" / "link.md").read_text(encoding="utf-8")
+    for kind in (Type, Status):
+        for member in kind:
+            assert f"{member.name} {member.value}" in text
+    sizes = [int(size) for size in re.findall(r"^\| (\d) \| ", text, re.M)]
+    assert sum(sizes) == HEADER_BYTES
+    for region in Region:
+        assert f"({region.value})" in text
+
+
+def test_picture_is_a_picture() -> None:
+    from xml.etree import ElementTree
+    root = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
+    assert root.tag.endswith("svg") and sum(1 for _ in root.iter("{http://www.w3.org/2000/svg}text")) > 20
