@@ -134,6 +134,9 @@ class Link(wiring.Component):
         r.last = r.index == r.length[:len(r.index)]
         r.bus_idle = ~r.held & (r.pending == 0)
         r.decoder, r.encoder, r.crc = CobsDecoder(), CobsEncoder(address_width=reply_bits), CRC32_ISO_HDLC(8).create()
+        init = [0] * ((1 << request_bits) - CAPABILITY_BYTES) + list(self.capability)
+        r.requests = memory.Memory(shape=8, depth=1 << request_bits, init=init)
+        r.replies = memory.Memory(shape=8, depth=1 << reply_bits, init=[])
         return r
 
     def _units(self, m: Module, r: SimpleNamespace) -> None:
@@ -159,11 +162,8 @@ class Link(wiring.Component):
 
         Neither is read in a cycle in which it is written, so collisions need no hardware.
         """
-        depth = 1 << r.request_bits
-        init = [0] * (depth - CAPABILITY_BYTES) + list(self.capability)
-        m.submodules.requests = requests = memory.Memory(shape=8, depth=depth, init=init)
-        m.submodules.replies = replies = memory.Memory(shape=8, depth=1 << r.reply_bits, init=[])
-        put, get, reply_put, reply_get = requests.write_port(), requests.read_port(), replies.write_port(), replies.read_port()
+        m.submodules.requests, m.submodules.replies = r.requests, r.replies
+        put, get, reply_put, reply_get = r.requests.write_port(), r.requests.read_port(), r.replies.write_port(), r.replies.read_port()
         r.fetched_data, r.sent_data = get.data, reply_get.data
         second = Mux(r.passing, r.base, 0)
         m.d.comb += [

@@ -97,7 +97,7 @@ def check(link: Link, m: Module, r: SimpleNamespace) -> None:
         with m.Elif(r.sequence == r.expected):
             m.d.sync += [r.expected.eq(r.expected + 1), r.stored.eq(1), r.passing.eq(0)]
             _begin(m, r, reply)
-        with m.Elif(r.stored & (r.sequence + 1 == r.expected)):
+        with m.Elif(r.stored & ((r.sequence + 1)[:8] == r.expected)):
             m.d.comb += r.add_duplicates.eq(1)
             m.d.sync += r.passing.eq(0)
             m.next = "SEND"
