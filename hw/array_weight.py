@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_dimension, check_operand, delayed, exact_width, levels, pipelined_sum
 from .dsp_pair import FIELD, truncated_product
+from .stream import Queue
 
 __all__ = ["WeightStationary"]
 
@@ -37,6 +38,10 @@ class WeightStationary(wiring.Component):
         Bits of the vectors' elements and of the weights, both signed.
     tag : :class:`int`
         Bits that accompany each vector to its sums; with 0 the payloads have no such field.
+    elastic : :class:`bool`
+        Whether the pipeline runs freely into a queue of sums, a vector entering only when there is room for its result, instead of
+        stalling as a whole. Costs the queue and two cycles of latency; spares a signal that enables every register, which
+        limits the clock of large arrays.
 
     Members
     -------
@@ -51,13 +56,15 @@ class WeightStationary(wiring.Component):
     ----------
     starved : :class:`~amaranth.hdl.Signal`
         A vector waits for its tile: for counters beside the array, not a port.
+    entered : :class:`~amaranth.hdl.Signal`
+        A vector leaves for the multipliers.
     """
     i: stream.Interface
     i_w: stream.Interface
     o: stream.Interface
 
     def __init__(self, rows: int, columns: int, packed: bool = False, *, a_width: int = 8, b_width: int = 8,
-                 tag: int = 0) -> None:
+                 tag: int = 0, elastic: bool = False) -> None:
         check_dimension("Rows", rows)
         check_dimension("Columns", columns)
         check_operand("Width of a", a_width)
@@ -72,6 +79,7 @@ class WeightStationary(wiring.Component):
         self.a_width = a_width
         self.b_width = b_width
         self.tag = tag
+        self.elastic = elastic
         self.sum_width = exact_width(a_width, b_width, rows)
         tags = {"tag": unsigned(tag)} if tag else {}
         super().__init__({
@@ -81,13 +89,16 @@ class WeightStationary(wiring.Component):
             "o": Out(stream.Signature(data.StructLayout({
                 "sum": data.ArrayLayout(signed(self.sum_width), columns)} | tags))),
         })
+        # A vector is counted from acceptance until its sums are taken: the longest way, in whole LUT memories of 16 words.
+        self.queue = Queue(self.o.p.shape(), depth=-(-(levels(rows) + 9) // 16) * 16) if elastic else None
         self.starved = Signal()
+        self.entered = Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        advance = Signal()
-        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
-        a, weights, valid, tag = self._operands(m, advance)
+        advance: Value = Const(1) if self.elastic else Signal()
+        room = Signal()
+        a, weights, valid, tag = self._operands(m, advance, room)
         if self.packed:
             sums, latency = self._packed(m, advance, a, weights)
         else:
@@ -95,13 +106,25 @@ class WeightStationary(wiring.Component):
         stages = Signal(latency)
         with m.If(advance):
             m.d.sync += stages.eq(Cat(valid, stages))
-        m.d.comb += self.o.valid.eq(stages[-1])
-        m.d.comb += [self.o.p.sum[c].eq(total) for c, total in enumerate(sums)]
+        o = self._queued(m, room) if self.queue else self.o
+        m.d.comb += o.valid.eq(stages[-1])
+        m.d.comb += [o.p.sum[c].eq(total) for c, total in enumerate(sums)]
         if self.tag:
-            m.d.comb += self.o.p.tag.eq(delayed(m, advance, tag, latency, "tag"))
+            m.d.comb += o.p.tag.eq(delayed(m, advance, tag, latency, "tag"))
+        if not self.elastic:
+            m.d.comb += [advance.eq(~self.o.valid | self.o.ready), room.eq(advance)]
         return m
 
-    def _operands(self, m: Module, advance: Value) -> tuple[list[Signal], list[list[Signal]], Signal, Signal]:
+    def _queued(self, m: Module, room: Signal) -> stream.Interface:
+        """Input of the queue between the pipeline and the output; there is room when what is under way leaves some."""
+        m.submodules.queue = self.queue
+        free = Signal(range(self.queue.depth + 1), init=self.queue.depth)
+        wiring.connect(m, self.queue.o, wiring.flipped(self.o))
+        m.d.comb += room.eq(free != 0)
+        m.d.sync += free.eq(free + (self.o.valid & self.o.ready) - self.entered)
+        return self.queue.i
+
+    def _operands(self, m: Module, advance: Value, room: Value) -> tuple[list[Signal], list[list[Signal]], Signal, Signal]:
         """The multipliers' input registers; the vector waits one stage before them for its tile."""
         held = Signal(self.i.p.shape(), reset_less=True)
         held_valid = Signal()
@@ -115,7 +138,8 @@ class WeightStationary(wiring.Component):
         complete, go, swap, load = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             complete.eq(loaded == self.rows),
-            go.eq(advance & held_valid & (~held.swap | complete)),
+            go.eq(room & held_valid & (~held.swap | complete)),
+            self.entered.eq(go),
             swap.eq(go & held.swap),
             self.starved.eq(held_valid & held.swap & ~complete),
             self.i.ready.eq(go | ~held_valid),
@@ -124,16 +148,25 @@ class WeightStationary(wiring.Component):
         ]
         with m.If(self.i.ready):
             m.d.sync += [held_valid.eq(self.i.valid), held.eq(self.i.p)]
+        vector, row = held, self.i_w.p.w
+        if self.elastic:
+            # A stage more, so that what enables a tile's worth of registers is itself a register.
+            vector, row = delayed(m, advance, held, 1, "vector"), delayed(m, advance, row, 1, "row")
+            strobes = [Signal(name=f"{name}_late") for name in ("go", "swap", "load")]
+            m.d.sync += Cat(*strobes).eq(Cat(go, swap, load))
+            enter, replace, shift = strobes
+        else:
+            enter, replace, shift = go, swap, load
         with m.If(advance):
-            m.d.sync += [valid.eq(go)]
-            m.d.sync += [a[r].eq(held.a[r]) for r in range(self.rows)]
+            m.d.sync += valid.eq(enter)
+            m.d.sync += [a[r].eq(vector.a[r]) for r in range(self.rows)]
             if self.tag:
-                m.d.sync += tag.eq(held.tag)
-        with m.If(swap):
+                m.d.sync += tag.eq(vector.tag)
+        with m.If(replace):
             m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow, strict=True) for w, s in zip(ws, ss, strict=True)]
-        with m.If(load):
+        with m.If(shift):
             # A row enters at the end and pushes the others up: after all of them the first is row 0.
-            m.d.sync += [s.eq(self.i_w.p.w[c]) for c, s in enumerate(shadow[-1])]
+            m.d.sync += [s.eq(row[c]) for c, s in enumerate(shadow[-1])]
             m.d.sync += [s.eq(below) for upper, lower in pairwise(shadow) for s, below in zip(upper, lower, strict=True)]
         m.d.sync += loaded.eq(Mux(swap, 0, loaded) + load)
         return a, active, valid, tag

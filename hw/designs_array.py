@@ -79,12 +79,14 @@ def _output_stimulus(rows: int, columns: int, a_width: int, b_width: int, depth:
     return {"i": {"a": a, "b": b, "first": first, "last": last}}
 
 
-def weight_stationary(rows: int, columns: int, packed: bool = False, a_width: int = 8, b_width: int = 8) -> Design:
+def weight_stationary(rows: int, columns: int, packed: bool = False, a_width: int = 8, b_width: int = 8, elastic: bool = False) -> Design:
     """Entry of a :class:`WeightStationary`."""
-    params: dict[str, Any] = {"rows": rows, "columns": columns, "packed": packed, "a_width": a_width, "b_width": b_width}
+    params: dict[str, Any] = {"rows": rows, "columns": columns, "packed": packed, "a_width": a_width, "b_width": b_width,
+                              "elastic": elastic}
     return Design(
-        name=f"array_ws_{rows}x{columns}_w{b_width}a{a_width}" + "_packed" * packed,
-        summary=f"Weight-stationary array, {rows} by {columns}, {b_width}-bit weights" + ", two products per multiplier" * packed,
+        name=f"array_ws_{rows}x{columns}_w{b_width}a{a_width}" + "_packed" * packed + "_elastic" * elastic,
+        summary=f"Weight-stationary array, {rows} by {columns}, {b_width}-bit weights" + ", two products per multiplier" * packed
+                + ", no global stall" * elastic,
         params=params, component=partial(WeightStationary, **params), golden=partial(_weight, rows),
         stimulus=partial(_weight_stimulus, rows, columns, a_width, b_width))
 
@@ -118,6 +120,7 @@ DESIGNS: tuple[Design, ...] = (
     Design(name="dsp_pair", summary="Two 8-bit products from one 18-bit multiplier", params={}, component=PackedPair,
            golden=_pair, stimulus=_pair_stimulus, stateless=True),
     weight_stationary(2, 2), weight_stationary(4, 4), weight_stationary(8, 8), weight_stationary(4, 4, packed=True),
+    weight_stationary(4, 4, packed=True, elastic=True),
     weight_stationary(3, 2, a_width=5, b_width=4),
     output_stationary(4, 4, acc_width=18), output_stationary(4, 4), output_stationary(4, 4, packed=True, acc_width=18),
     output_stationary(2, 3, a_width=8, b_width=4, depth=12),

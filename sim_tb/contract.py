@@ -14,6 +14,7 @@ from amaranth.lib import stream, wiring
 import numpy as np
 
 from ..design import Design
+from ..hw.array_weight import WeightStationary
 from ..hw.payload import ports
 from ..hw.stream import Queue
 from . import yosys
@@ -41,7 +42,11 @@ def _queue(dut: Queue) -> list[Value]:
             ~dut.o.valid | (dut.level != 0)]
 
 
-INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {Queue: _queue}
+def _array(dut: WeightStationary) -> list[Value]:
+    return _queue(dut.queue) if dut.queue else []
+
+
+INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {Queue: _queue, WeightStationary: _array}
 """What makes a component's contract inductive: proved along with it."""
 
 

@@ -17,6 +17,7 @@ from mantissa.sim_tb.simulate import check
 
 ODD = (
     weight_stationary(1, 2), weight_stationary(1, 2, packed=True), weight_stationary(5, 4, packed=True),
+    weight_stationary(1, 1, elastic=True), weight_stationary(3, 4, packed=True, elastic=True),
     weight_stationary(3, 1, a_width=2, b_width=2), weight_stationary(2, 2, a_width=16, b_width=16),
     output_stationary(1, 1, depth=1), output_stationary(3, 2, packed=True, depth=12), output_stationary(2, 3, acc_width=7),
     slice_stationary(1, 2), slice_stationary(3, 4, acc_width=12),
