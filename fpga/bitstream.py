@@ -130,9 +130,9 @@ def bitstream(config: Config, *, seeds: Iterable[int] = SEEDS, output: Path = OU
         return _opened(folder, True)
     _tools_of(board.family)
     name = identity(config)
-    top = Top(board, clock_hz=config.clock_hz, baud=config.baud, device=Accelerator(config, name))
 
     def make(work: Path) -> None:
+        top = Top(board, clock_hz=config.clock_hz, baud=config.baud, device=Accelerator(config, name))
         build(top, work, name=config.name, identity=name, seeds=seeds, store=store, progress=progress)
     return _opened(tools.cached(output, folder.name, make), False)
 

@@ -97,7 +97,8 @@ def draw(placed: Path, target: Path, *, grid: tuple[int, int], title: str, depth
     axes.set_aspect("equal")
     axes.set(xlim=(-1, grid[0]), ylim=(grid[1], -1))
     axes.set(title=title, xlabel="column", ylabel="row")
-    figure.legend(loc="outside right upper", fontsize=8, markerscale=max(1, 5 / dot ** .5), frameon=False,
-                  title="cells (squares with an edge: RAM, diamonds: DSP)", title_fontsize=8)
+    if cells:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, markerscale=max(1, 5 / dot ** .5), frameon=False,
+                    title="cells (edged squares: RAM, diamonds: DSP)", title_fontsize=8)
     figure.savefig(target)
     return len(cells)
