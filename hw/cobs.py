@@ -60,7 +60,8 @@ class CobsEncoder(wiring.Component):
 
     A block's coding byte is known, and written, only after the block: so the frame is built in a memory rather than streamed. One
     content byte per cycle, but for one cycle more after 254 bytes without a zero and two for the end of the frame. The next frame begins
-    at 0 again. An output is on ``o`` while its input is on ``i``, combinationally; there is a combinational path from ``o.ready`` to ``i.ready``.
+    at 0 again. An output is on ``o`` while its input is on ``i``, combinationally; there is a combinational
+    path from ``o.ready`` to ``i.ready``.
 
     Parameters
     ----------

@@ -117,12 +117,14 @@ class Link(wiring.Component):
         request_bits = (self.payload + WRITE_OVERHEAD + CAPABILITY_BYTES - 1).bit_length()
         window = 1 << (passing - 1).bit_length()
         reply_bits = (kept + window - 1).bit_length()
-        registers = {"ring": 48, "length": 16, "address": 32, "session": 32, "expected": 8, "opened": 1, "stored": 1, "status": 3, "passing": 1,
-                         "pending": 3, "fetched": 1, "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
-                         "timer": self.idle_cycles.bit_length()}
-        wires = dict(token=1, end=1, byte=8, reply=8, receiving=1, keep=1, fetch=1, take=1, moved=1, on_bus=1, push=1, closing=1,
-                     pushed=1, summing=1, restart=1, sending=1, late=1, accepted=1, shift=1, waiting=1, expired=1, abort=1,
-                     checking=1, sizing=1, heading=1, local=1, **{f"add_{name}": 1 for name in COUNTERS})
+        registers = {
+            "ring": 48, "length": 16, "address": 32, "session": 32, "expected": 8, "opened": 1, "stored": 1, "status": 3, "passing": 1,
+            "pending": 3, "fetched": 1, "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
+            "timer": self.idle_cycles.bit_length()}
+        bits = ("token", "end", "receiving", "keep", "shift", "abort", "checking", "sizing", "fetch", "on_bus", "take", "accepted", "moved",
+                "waiting", "expired", "heading", "local", "summing", "closing", "push", "pushed", "restart", "sending", "late",
+                *(f"add_{name}" for name in COUNTERS))
+        wires = {"byte": 8, "reply": 8, **dict.fromkeys(bits, 1)}
         kept_at_reset = ("opened", "stored", "status", "passing", "pending", "fetched", "held", "wedged", "index")
         r = SimpleNamespace(**{name: Signal(width, name=name, reset_less=name in registers and name not in kept_at_reset)
                                for name, width in {**registers, **wires}.items()})

@@ -42,7 +42,8 @@ class Uart(wiring.Component):
     """Bytes to and from the two wires of a serial port.
 
     Bits are sampled in their middle, after two flip-flops; a start bit that is over by its middle is ignored. A byte whose stop bit
-    is low is dropped with a strobe on ``framing``, and the next start is awaited once the line is high. Received bytes wait in a buffer; one that
+    is low is dropped with a strobe on ``framing``, and the next start is awaited once the line is high. Received bytes wait in a
+    buffer; one that
     finds it full is lost with a strobe on ``overflow``. Bytes are sent back to back.
 
     Parameters

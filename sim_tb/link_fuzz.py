@@ -115,7 +115,8 @@ def _report(outcomes: Sequence[Outcome], seed: int) -> str:
     lines = ["# Link fuzzing", "", f"{date.today().isoformat()}, seed {seed}: `python -m mantissa.sim_tb.link_fuzz "
              + " ".join(f"--{o.name} {o.cases}" for o in outcomes) + f" --seed {seed}`", ""]
     for o in outcomes:
-        lines += [f"## {o.name}: {o.cases} damaged frames, {len(o.violations)} violations, {o.seconds:.0f} s", "", "| what | count |", "| --- | ---: |"]
+        lines += [f"## {o.name}: {o.cases} damaged frames, {len(o.violations)} violations, {o.seconds:.0f} s", "",
+                  "| what | count |", "| --- | ---: |"]
         lines += [f"| damage: {kind} | {count} |" for kind, count in sorted(o.damage.items())]
         lines += [f"| {what} | {count} |" for what, count in sorted(o.counts.items())]
         lines += ["", *(f"* {sentence}" for sentence in o.violations[:20])]

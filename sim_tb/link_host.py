@@ -209,7 +209,8 @@ class Host:
         running, limit = self.rng.random() < 0.5, self.rng.randrange(400)
         state = self.rng.getrandbits(24) << 8 | (State.RUNNING if running else State.DONE)
         self.device.set_state(state)
-        self._expect(self._ask(Type.WAIT, limit.to_bytes(4, "little")), Status.TIMEOUT if running else Status.OK, state.to_bytes(4, "little"))
+        reply = self._ask(Type.WAIT, limit.to_bytes(4, "little"))
+        self._expect(reply, Status.TIMEOUT if running else Status.OK, state.to_bytes(4, "little"))
         self.device.set_state(State.IDLE)
 
     def _refused(self) -> None:

@@ -6,10 +6,12 @@ import re
 import cobs.cobs
 import fastcrc
 from hypothesis import given, settings, strategies as st
+import numpy as np
 import pytest
 
 from mantissa import frame
 from mantissa.frame import HEADER_BYTES, MAX_LENGTH, Deframer, Frame, FrameError, cobs_decode, cobs_encode, decode_frame, encode_frame
+from mantissa.hw import designs_link
 from mantissa.registers import ABI
 from mantissa.sim_tb import link_fuzz
 
@@ -41,6 +43,21 @@ def test_round_trip(sent: Frame) -> None:
     coded = encode_frame(sent)
     assert coded.index(0) == len(coded) - 1
     assert decode_frame(coded[:-1]) == sent
+
+
+def test_golden_functions_of_the_framer_equal_the_package() -> None:
+    rng = np.random.default_rng(5)
+    for content in designs_link.contents(rng):
+        coded = cobs.cobs.encode(content)
+        tokens = designs_link.decoded({"i": {"data": np.frombuffer(coded + b"\0", np.uint8)}})["o"]
+        assert bytes(tokens["data"][:-1].tolist()) == content and tokens["end"].tolist() == [0] * len(content) + [1]
+        assert not tokens["error"].any()
+        memory = bytearray(len(coded) + 1)
+        sent = {"data": np.array([*content, 9]), "end": np.array([0] * len(content) + [1])}
+        order = designs_link.writes({"i": sent})["o"]
+        for address, byte in zip(order["address"].tolist(), order["data"].tolist(), strict=True):
+            memory[address] = byte
+        assert memory == coded + b"\0" and len(order["data"]) == len(coded) + 1
 
 
 def test_layout() -> None:
@@ -103,7 +120,8 @@ def test_what_is_no_frame(data: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"type": 256}, "Frame's type must be between 0 and 255, not 256"), ({"nonce": -1}, "Frame's nonce must be between 0 and 4294967295, not -1"),
+    ({"type": 256}, "Frame's type must be between 0 and 255, not 256"),
+    ({"nonce": -1}, "Frame's nonce must be between 0 and 4294967295, not -1"),
     ({"sequence": 300}, "Frame's sequence must be between 0 and 255, not 300"),
     ({"payload": bytes(1029)}, "Frame's payload length must be between 0 and 1028, not 1029")])
 def test_what_does_not_fit_a_frame(change: dict[str, object], message: str) -> None:

@@ -239,7 +239,8 @@ def corrupted() -> list[tuple[str, bytes, str]]:
     short = cobs_encode(short + crc32(short).to_bytes(4, "little")) + b"\0"
     return [
         ("flipped", good[:-6] + bytes([good[-6] ^ 0x10]) + good[-5:], "crc_errors"), ("truncated", good[:-4] + b"\0", "framing_errors"),
-        ("header only", good[:5] + b"\0", "framing_errors"), ("extended", encode_frame(Frame(type=3, nonce=1, sequence=1))[:-1] + b"x\0", "framing_errors"),
+        ("header only", good[:5] + b"\0", "framing_errors"),
+        ("extended", encode_frame(Frame(type=3, nonce=1, sequence=1))[:-1] + b"x\0", "framing_errors"),
         ("other version", foreign, "framing_errors"), ("length", short, "framing_errors"), ("empty block", b"\1\0", "framing_errors"),
         ("noise", bytes([7, 1, 3, 9, 0]), "framing_errors"),
         ("too long", encode_frame(Frame(type=3, nonce=NONCE, sequence=1, payload=write(0, range(17)))), "overflows"),

@@ -152,7 +152,8 @@ def test_two_ports_both_ways(divisors: tuple[int, int]) -> None:
     assert got == {"a": DATA, "b": DATA}
 
 
-@pytest.mark.parametrize(("clock", "baud", "divisor"), [(12_000_000, 1_000_000, 12), (25_000_000, 3_000_000, 8), (75_000_000, 115_200, 651)])
+@pytest.mark.parametrize(("clock", "baud", "divisor"), [
+    (12_000_000, 1_000_000, 12), (25_000_000, 3_000_000, 8), (75_000_000, 115_200, 651)])
 def test_divisor(clock: int, baud: int, divisor: int) -> None:
     if baud == 3_000_000:
         with pytest.raises(ValueError, match=r"^Baud rate must be within 2 % of the clock's 25000000 Hz divided by an integer, "
