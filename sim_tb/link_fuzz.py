@@ -111,9 +111,9 @@ def _tables(outcomes: Sequence[Outcome]) -> list[Table]:
     return tables
 
 
-def _report(outcomes: Sequence[Outcome], seed: int) -> str:
-    lines = ["# Link fuzzing", "", f"{date.today().isoformat()}, seed {seed}: `python -m mantissa.sim_tb.link_fuzz "
-             + " ".join(f"--{o.name} {o.cases}" for o in outcomes) + f" --seed {seed}`", ""]
+def _report(outcomes: Sequence[Outcome], asked: argparse.Namespace) -> str:
+    command = f"python -m mantissa.sim_tb.link_fuzz --codec {asked.codec} --rtl {asked.rtl} --seed {asked.seed}"
+    lines = ["# Link fuzzing", "", f"{date.today().isoformat()}: `{command}`", ""]
     for o in outcomes:
         lines += [f"## {o.name}: {o.cases} damaged frames, {len(o.violations)} violations, {o.seconds:.0f} s", "",
                   "| what | count |", "| --- | ---: |"]
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(sentence, style="red")
     reports = chosen.build / "reports"
     reports.mkdir(parents=True, exist_ok=True)
-    (reports / "link-fuzz.md").write_text(_report(outcomes, chosen.seed))
+    (reports / "link-fuzz.md").write_text(_report(outcomes, chosen))
     if not sum(o.cases for o in outcomes):
         console.print("Link fuzzing must have at least one case, and had none", style="red")
         return 1
