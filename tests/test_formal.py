@@ -1,5 +1,5 @@
-"""Proofs of the stream plumbing, and that the prover refuses what is wrong."""
 # amaranth: UnusedElaboratable=no
+"""Proofs of the stream plumbing, and that the prover refuses what is wrong."""
 import pytest
 
 pytest.importorskip("amaranth")

@@ -1,5 +1,5 @@
-"""What the emitter writes, and that the compiled harness finds what is wrong."""
 # amaranth: UnusedElaboratable=no
+"""What the emitter writes, and that the compiled harness finds what is wrong."""
 from dataclasses import replace
 import hashlib
 import json

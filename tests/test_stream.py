@@ -1,5 +1,5 @@
-"""Stream plumbing: what its units refuse, and how raw payloads are made. What they do is proved in test_formal."""
 # amaranth: UnusedElaboratable=no
+"""Stream plumbing: what its units refuse, and how raw payloads are made. What they do is proved in test_formal."""
 import numpy as np
 import pytest
 
