@@ -10,7 +10,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import json
 import os
 from pathlib import Path
@@ -36,10 +36,13 @@ TARGET_MHZ = 250
 """Frequency asked of the placer: above what the designs reach, so that it never rests."""
 
 DEVICES = {
-    "ecp5": (["--25k", "--package", "CABGA381", "--speed", "6"], ["--85k", "--package", "CABGA381", "--speed", "6"], 12_000),
-    "ice40": (["--up5k", "--package", "sg48"], None, 0),
+    "ecp5": (["--25k", "--package", "CABGA381", "--speed", "6"], ["--85k", "--package", "CABGA381", "--speed", "6"]),
+    "ice40": (["--up5k", "--package", "sg48"],) * 2,
 }
-"""Device that is timed, a larger one, and the LUT-eq from which the larger one is taken."""
+"""Device that is timed, and a larger one."""
+
+SMALL = {"luteq": 12_000, "dsp": 28, "bram": 56}
+"""What the smaller device takes, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,8 @@ class Cost:
         Flip-flops, multipliers, block RAMs (18 kbit or 4 kbit), single-ported RAMs (256 kbit).
     mhz
         Frequency at each seed; empty if not placed.
+    note
+        Why it could not be placed, if so.
     """
     name: str
     family: str
@@ -79,6 +84,7 @@ class Cost:
     bram: int
     spram: int
     mhz: tuple[float, ...] = ()
+    note: str = ""
 
     @property
     def fmax(self) -> float | None:
@@ -100,9 +106,9 @@ def _recipe(design: Design, family: str) -> Recipe:
     return Recipe(family=family, dsp=design.params.get("dsp") is not False)
 
 
-def _device(family: str, luteq: int) -> list[str]:
-    small, large, limit = DEVICES[family]
-    return large if large and luteq > limit else small
+def _device(measured: Cost) -> list[str]:
+    small, large = DEVICES[measured.family]
+    return small if all(getattr(measured, name) <= most for name, most in SMALL.items()) else large
 
 
 def recipe_text(family: str, pnr: bool, seeds: int) -> list[str]:
@@ -114,8 +120,9 @@ def recipe_text(family: str, pnr: bool, seeds: int) -> list[str]:
     else:
         lines.append("LUT-eq = SB_LUT4, after synthesis; packing may add to it.")
     if pnr:
-        device = " ".join(_device(family, 0))
-        large = f" ({DEVICES[family][1][0]} from {DEVICES[family][2]} LUT-eq)" if DEVICES[family][1] else ""
+        small, larger = DEVICES[family]
+        limits = f"{SMALL['luteq']} LUT-eq, {SMALL['dsp']} DSP or {SMALL['bram']} block RAM"
+        device, large = " ".join(small), f" ({larger[0]} beyond {limits})" if larger != small else ""
         mended = " Unread carry outputs are cut before placement." * (family == "ecp5")
         lines.append(f"{tools.version(f'nextpnr-{family}')}: {device}{large} --freq {TARGET_MHZ}, median of seeds 1 to {seeds}; "
                      f"inputs from a shift register, outputs to registers folded to one pin.{mended} Paths inside a DSP are not timed.")
@@ -139,12 +146,9 @@ def _harnessed(netlist: Path, family: str, store: Path) -> Path:
 
 
 def _frequency(measured: Cost, netlist: Path, seed: int, store: Path) -> float:
-    arguments = [*_device(measured.family, measured.luteq), "--freq", str(TARGET_MHZ)]
+    arguments = [*_device(measured), "--freq", str(TARGET_MHZ)]
     arguments += ["--lpf-allow-unconstrained"] if measured.family == "ecp5" else ["--pcf-allow-unconstrained"]
-    try:
-        folder = place(_harnessed(netlist, measured.family, store), measured.family, arguments, seed=seed, store=store)
-    except tools.ToolError as error:
-        raise tools.ToolError(f"Design {measured.name} could not be placed: {error}") from None
+    folder = place(_harnessed(netlist, measured.family, store), measured.family, arguments, seed=seed, store=store)
     return min(reached for reached, _ in fmax(read(folder)).values())
 
 
@@ -180,7 +184,7 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
     Raises
     ------
     MantissaError
-        If a design or family is not one, or a tool is missing or fails.
+        If a design or family is not one, or a tool is missing or synthesis fails.
     """
     if seeds < 1:
         raise MantissaError(f"Seeds must be a positive integer, not {seeds}")
@@ -191,14 +195,18 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
 
     def one(design: Design) -> Cost:
         measured, netlist = _measure(design, family, store)
-        reached = []
+        reached, note = [], ""
         for seed in range(seeds if pnr else 0):
             done[design.name] += 1
             progress(design.name, done.total(), total)
-            reached.append(_frequency(measured, netlist, seed + 1, store))
-        done[design.name] += 1
+            try:
+                reached.append(_frequency(measured, netlist, seed + 1, store))
+            except tools.ToolError as error:          # most often: too large for the device; the others can still be measured
+                reached, note = [], str(error)
+                break
+        done[design.name] = total // len(chosen)
         progress(design.name, done.total(), total)
-        return Cost(**{**asdict(measured), "mhz": tuple(reached)})
+        return replace(measured, mhz=tuple(reached), note=note)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:          # the work is the tools'
         try:

@@ -49,10 +49,14 @@ def show(result: Bitstream, console: Console | None = None) -> None:
 
 @contextmanager
 def steps(title: str) -> Iterator[Callable[[str], None]]:
-    """Spinner with the step under way on standard error; each finished step leaves a line."""
+    """Spinner with the step under way on standard error, and a line for each; lines alone where it is not a terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        progress.console.print(title)
+    console = Console(file=sys.stderr)
+    console.print(title)
+    if not console.is_terminal:
+        yield lambda step: console.print(f"  {step}")
+        return
+    with Progress(*columns, console=console) as progress:
         current: list[Any] = []
 
         def start(step: str) -> None:

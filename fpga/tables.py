@@ -29,12 +29,16 @@ def _rows(costs: Sequence[Cost]) -> tuple[list[str], list[list[str]]]:
     return [title for title, _ in shown], [[_cell(getattr(row, name)) for _, name in shown] for row in costs]
 
 
+def _notes(costs: Sequence[Cost]) -> list[str]:
+    return [f"{row.name} could not be placed: {row.note}" for row in costs if row.note]
+
+
 def markdown(costs: Sequence[Cost], recipe: Sequence[str]) -> str:
     """Markdown table with its recipe."""
     header, rows = _rows(costs)
     rows = [[f"`{first}`", *rest] for first, *rest in rows]
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "".join(f"{line}\n" for line in recipe)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "".join(f"{line}\n" for line in [*recipe, *_notes(costs)])
 
 
 def show(costs: Sequence[Cost], recipe: Sequence[str], console: Console | None = None) -> None:
@@ -47,7 +51,7 @@ def show(costs: Sequence[Cost], recipe: Sequence[str], console: Console | None =
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    for line in recipe:
+    for line in [*recipe, *_notes(costs)]:
         console.print(line, style="dim", markup=False, highlight=False)
 
 
@@ -55,7 +59,8 @@ def show(costs: Sequence[Cost], recipe: Sequence[str], console: Console | None =
 def bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
     """Progress bar on standard error; yields a function of what was done last, how many steps are, and how many there will be."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as progress:
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=None, last="")
 
         def step(last: str, done: int, total: int) -> None:

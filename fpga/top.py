@@ -1,7 +1,7 @@
 """The top of a board: clock, reset, serial port, lamps, and the device between."""
 from __future__ import annotations
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -79,4 +79,4 @@ class Top(wiring.Component):
             m.d.boot += left.eq(left.init)
         with m.Elif(left != 0):
             m.d.boot += left.eq(left - 1)
-        m.d.comb += sync.rst.eq(reset)
+        m.d.comb += ResetSignal().eq(reset)
