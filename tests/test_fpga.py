@@ -446,3 +446,38 @@ def test_commands_fail_without_a_traceback(tmp_path):
         done = subprocess.run([sys.executable, "-m", f"mantissa.fpga.{command}", "ulx3s-85f"], cwd=tmp_path, env=environment,
                               capture_output=True, text=True, check=False)
         assert done.returncode == 1 and done.stderr.strip().splitlines()[-1] == message and "Traceback" not in done.stderr
+
+
+# --- the top
+
+def _frame(byte, cycles):
+    return [0] * cycles + [byte >> n & 1 for n in range(8) for _ in range(cycles)] + [1] * cycles
+
+
+def test_top_resets_echoes_and_lights(tmp_path):
+    """The iCEBreaker's top, on its pins: bytes that come before the end of the reset are lost, later ones come back."""
+    from amaranth.sim import Simulator
+    cycles, top = 12, _top("icebreaker")
+    wire, heard, resets = [1] * 30 + _frame(0x55, cycles) + [1] * 150, [], []
+    for byte in (0x11, 0xa0):
+        wire += _frame(byte, cycles) + [1] * 160
+
+    async def bench(ctx):
+        await ctx.delay(1e-9)
+        resets.append(ctx.get(top.alive) == 1)              # the lamp lights when low
+        for level in wire:
+            ctx.set(top.rx, level)
+            for clock in (1, 0):
+                ctx.set(top.clk, clock)
+                await ctx.delay(1 / 24e6)
+            heard.append(ctx.get(top.tx))
+    simulator = Simulator(top)
+    simulator.add_testbench(bench)
+    simulator.run()
+    line, found = "".join(map(str, heard)), []
+    while "0" in line:
+        line = line[line.index("0"):]
+        found.append(sum(int(line[cycles * (n + 1) + cycles // 2]) << n for n in range(8)))
+        line = line[cycles * 10 - 1:]
+    assert found == [0x11, 0xa1] and resets == [True]
+    assert int(20e-6 * 12e6) > 30 + 10 * cycles             # the first byte was within the reset
