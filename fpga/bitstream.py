@@ -75,13 +75,13 @@ def _tools_of(family: str) -> dict[str, str]:
     return {name: tools.version(name) for name in names}
 
 
-def _key(config: Config, board: Board, seeds: Iterable[int]) -> str:
-    return tools.digest("bitstream 1", identity(config).hex(), asdict(config), asdict(board), list(seeds), _flow_digest(),
-                        _tools_of(board.family))
+def _key(config: Config, board: Board) -> str:
+    # not the seeds: whichever closes the timing will do
+    return tools.digest("bitstream 1", identity(config).hex(), asdict(config), asdict(board), _flow_digest(), _tools_of(board.family))
 
 
-def _folder(config: Config, board: Board, seeds: Iterable[int], output: Path) -> Path:
-    return output / f"{config.name}-{_key(config, board, seeds)}"
+def _folder(config: Config, board: Board, output: Path) -> Path:
+    return output / f"{config.name}-{_key(config, board)}"
 
 
 def _opened(folder: Path, cached: bool) -> Bitstream:
@@ -92,7 +92,7 @@ def _opened(folder: Path, cached: bool) -> Bitstream:
 def built(config: Config, *, output: Path = OUTPUT) -> Bitstream | None:
     """The build of a configuration with the sources and tools as they are now, if there is one."""
     board = _target(config)
-    folder = _folder(config, board, SEEDS, output)
+    folder = _folder(config, board, output)
     return _opened(folder, True) if folder.is_dir() else None
 
 
@@ -125,7 +125,7 @@ def bitstream(config: Config, *, seeds: Iterable[int] = SEEDS, output: Path = OU
     board, seeds = _target(config), tuple(seeds)
     if not seeds:
         raise MantissaError("Seeds must be at least one, not none")
-    folder = _folder(config, board, seeds, output)
+    folder = _folder(config, board, output)
     if folder.is_dir():
         return _opened(folder, True)
     _tools_of(board.family)

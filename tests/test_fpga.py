@@ -244,6 +244,7 @@ def test_a_build_is_made_once(tmp_path, monkeypatch):
     first = _finished(config, tmp_path, calls, monkeypatch)
     second = _finished(config, tmp_path, calls, monkeypatch)
     assert calls == ["icebreaker"] and first.file == second.file and (first.cached, second.cached) == (False, True)
+    assert bitstream(config, seeds=(5,), output=tmp_path).cached
     again = built(config, output=tmp_path)
     assert again is not None and again.file.read_bytes() == b"bits"
     monkeypatch.setattr(tools, "version", lambda name: "another")
