@@ -40,8 +40,8 @@ class WeightStationary(wiring.Component):
         Bits that accompany each vector to its sums; with 0 the payloads have no such field.
     elastic : :class:`bool`
         Whether the pipeline runs freely into a queue of sums, a vector entering only when there is room for its result, instead of
-        stalling as a whole. Costs the queue and two cycles of latency; spares a signal that enables every register, which
-        limits the clock of large arrays.
+        stalling as a whole. Costs the queue and three cycles of latency; spares a signal that enables every register, which
+        limits the clock of large arrays, and the products get a register more for the way back from the multipliers.
 
     Members
     -------
@@ -90,7 +90,7 @@ class WeightStationary(wiring.Component):
                 "sum": data.ArrayLayout(signed(self.sum_width), columns)} | tags))),
         })
         # A vector is counted from acceptance until its sums are taken: the longest way, in whole LUT memories of 16 words.
-        self.queue = Queue(self.o.p.shape(), depth=-(-(levels(rows) + 9) // 16) * 16) if elastic else None
+        self.queue = Queue(self.o.p.shape(), depth=-(-(levels(rows) + 10) // 16) * 16) if elastic else None
         self.starved = Signal()
         self.entered = Signal()
 
@@ -166,35 +166,39 @@ class WeightStationary(wiring.Component):
             m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow, strict=True) for w, s in zip(ws, ss, strict=True)]
         with m.If(shift):
             # A row enters at the end and pushes the others up: after all of them the first is row 0.
-            m.d.sync += [s.eq(row[c]) for c, s in enumerate(shadow[-1])]
+            m.d.sync += [s.eq(row[c] ^ self._offset(c)) for c, s in enumerate(shadow[-1])]
             m.d.sync += [s.eq(below) for upper, lower in pairwise(shadow) for s, below in zip(upper, lower, strict=True)]
         m.d.sync += loaded.eq(Mux(swap, 0, loaded) + load)
         return a, active, valid, tag
 
+    def _offset(self, column: int) -> int:
+        """What the column's weights are held exclusive-or: when packed, low columns have 128 added, to be unsigned."""
+        return -128 if self.packed and column % 2 == 0 else 0
+
     def _unpacked(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
-        sums = []
+        sums, way = [], 1 + self.elastic
         for c in range(self.columns):
-            products = [delayed(m, advance, a[r] * weights[r][c], 1, f"product_{r}_{c}") for r in range(self.rows)]
+            products = [delayed(m, advance, a[r] * weights[r][c], way, f"product_{r}_{c}") for r in range(self.rows)]
             sums.append(pipelined_sum(m, advance, products, f"sum_{c}"))
-        return sums, 1 + levels(self.rows)
+        return sums, way + levels(self.rows)
 
     def _packed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
-        """Column ``c`` in the low field, offset by 128 so that it is unsigned; column ``c + 1`` above it.
+        """Column ``c`` in the low field, held offset by 128 so that it is unsigned; column ``c + 1`` above it.
 
         Of every product, the ten low bits belong to the low column; the rest is the high column's product plus what the low
         column's has beyond ten bits. That overlap is told from six low bits of the high product, made in logic. All parts are summed
         over the rows separately, and put together once per pair of columns.
         """
-        depth = levels(self.rows)
-        offset = delayed(m, advance, pipelined_sum(m, advance, a, "offset"), 1, "offset_late")
+        depth, way = levels(self.rows), 1 + self.elastic
+        offset = delayed(m, advance, pipelined_sum(m, advance, a, "offset"), way, "offset_late")
         sums: list[Value] = []
         for c in range(0, self.columns, 2):
             lows, highs, overlaps = [], [], []
             for r in range(self.rows):
                 w0, w1 = weights[r][c], weights[r][c + 1]
-                packed = Cat(w0[:7], ~w0[7], Const(0, FIELD - 8), w1).as_signed()
-                product = delayed(m, advance, (a[r] * packed)[:FIELD + 16], 1, f"product_{r}_{c}")
-                known = delayed(m, advance, truncated_product(m, a[r], w1, 6), 1, f"known_{r}_{c}")
+                packed = Cat(w0, Const(0, FIELD - 8), w1).as_signed()
+                product = delayed(m, advance, (a[r] * packed)[:FIELD + 16], way, f"product_{r}_{c}")
+                known = delayed(m, advance, truncated_product(m, a[r], w1, 6), way, f"known_{r}_{c}")
                 overlap = (product[FIELD:FIELD + 6] - known)[:6].as_signed()
                 lows.append(product[:FIELD])
                 highs.append(product[FIELD:].as_signed())
@@ -206,4 +210,4 @@ class WeightStationary(wiring.Component):
             both = ((overlap << FIELD) + low, high - overlap)
             sums += [delayed(m, advance, value[:self.sum_width].as_signed(), 1, f"sum_{c + k}")
                      for k, value in enumerate(both)]
-        return sums, depth + 3
+        return sums, depth + 2 + way
