@@ -22,7 +22,7 @@ from ..errors import MantissaError
 from . import tools
 from .board import Board, board as board_of
 from .picture import draw
-from .place import fmax, place, read
+from .place import critical, fmax, place, read
 from .report import markdown
 from .synth import Recipe, synthesise
 from .top import Top
@@ -163,6 +163,7 @@ def build(top: Top, folder: Path, *, name: str, identity: bytes, seeds: Iterable
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "clock_hz": top.clock_hz, "seed": seed,
         "clocks": {clock: {"mhz": round(reached, 2), "constraint_mhz": round(asked, 2)}
                    for clock, (reached, asked) in fmax(report).items()},
+        "critical": critical(report),
         "cells": {kind: [report["utilization"][kind]["used"], report["utilization"][kind]["available"]] for kind in board.capacity},
         "recipe": recipe.script("top").splitlines(), "tools": _tools_of(board.family),
     }
@@ -185,9 +186,11 @@ def _close(top: Top, netlist: Path, seeds: Iterable[int], store: Path, step: Cal
         clocks = fmax(read(placed))
         if all(reached >= asked for reached, asked in clocks.values()):
             return placed, seed
-        tried.append(min(clocks.values(), key=lambda clock: clock[0] / clock[1]))
-    reached, asked = max(tried, key=lambda clock: clock[0] / clock[1])
-    raise MantissaError(f"Timing must close at {asked:g} MHz on {board.name}, and the best of {len(tried)} seeds reaches {reached:.1f} MHz")
+        tried.append((*min(clocks.values(), key=lambda clock: clock[0] / clock[1]), critical(read(placed))))
+    reached, asked, path = max(tried, key=lambda clock: clock[0] / clock[1])
+    ends = f" (from {path['from']} to {path['to']})" if path else ""
+    raise MantissaError(f"Timing must close at {asked:g} MHz on {board.name}, and the best of {len(tried)} seeds reaches "
+                        f"{reached:.1f} MHz{ends}")
 
 
 def _pack(board: Board, placed: Path, folder: Path, name: str) -> Path:

