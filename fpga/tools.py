@@ -120,7 +120,8 @@ def run(name: str, arguments: list[str], folder: Path, *, log: str | None = None
     if code:
         lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or [line for line in lines if "error" in line.lower()]
-        raise ToolError(f"{name} failed: {(errors or lines or [f'exit code {code}'])[-1].removeprefix('ERROR: ')}")
+        ended = f"exit code {code}" if code > 0 else f"stopped by signal {-code}"
+        raise ToolError(f"{name} failed: {(errors or lines or [ended])[-1].removeprefix('ERROR: ')}")
 
 
 def digest(*parts: object) -> str:
@@ -151,6 +152,8 @@ def cached(root: Path, key: str, make: Callable[[Path], None]) -> Path:
             if not final.is_dir():
                 raise
     except ToolError as error:
+        if "(logs in " in str(error):        # of a step within this one
+            raise
         raise type(error)(f"{error} (logs in {_keep_logs(work, root / f'failed-{key}')})") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -284,6 +284,8 @@ def test_a_failing_tool_is_quoted_and_its_log_kept(tmp_path):
     with pytest.raises(tools.ToolError, match=r"^yosys failed: .*syntax error.* \(logs in .*failed-key\)$"):
         tools.cached(tmp_path, "key", make)
     assert "syntax error" in (tmp_path / "failed-key/yosys.log").read_text()
+    with pytest.raises(tools.ToolError, match=r"^yosys failed: [^(]*\(logs in .*/inner/failed-key\)$"):
+        tools.cached(tmp_path, "outer", lambda folder: tools.cached(tmp_path / "inner", "key", make) and None)
     assert not (tmp_path / "key").exists()
 
 
