@@ -10,12 +10,12 @@ from ..registers import Capability, State
 from .core import COUNTERS, Core
 from .link import Link
 
-__all__ = ["Accelerator", "IDLE_BITS"]
+__all__ = ["Accelerator"]
 
 BYTE = data.StructLayout({"data": 8})
 
-IDLE_BITS = 200
-"""A frame that stops for this many bit times is dropped."""
+PAUSE = 50
+"""A frame that stops for a second divided by this is dropped: longer than the pauses of USB serial adapters."""
 
 
 class Accelerator(wiring.Component):
@@ -56,7 +56,7 @@ class Accelerator(wiring.Component):
         config = self.config
         m.submodules.core = core = Core(config, self.identity)
         m.submodules.link = link = Link(capability=Capability.of(config, self.identity).pack(), payload=config.payload,
-                                        idle_cycles=IDLE_BITS * (config.clock_hz // config.baud))
+                                        idle_cycles=max(config.clock_hz // PAUSE, 4096))
         wiring.connect(m, wiring.flipped(self.rx), link.rx)
         wiring.connect(m, link.tx, wiring.flipped(self.tx))
         wiring.connect(m, link.o_bus, core.i)

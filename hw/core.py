@@ -136,7 +136,7 @@ class Core(wiring.Component):
         c, word = self.config, sequencer.instruction
         feeder = Feeder(lanes=c.array, depth=c.activation_words)
         loader = WeightLoader(lanes=c.array, depth=c.weight_words)
-        array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG))
+        array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG), elastic=c.packed)
         accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators)
         reduce = Reduce(lanes=c.array)
         post = Post(lanes=c.array, requantizers=c.requant_lanes, serial=c.requant == "serial", channels=c.param_channels,
