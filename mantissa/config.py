@@ -14,6 +14,8 @@ from .sources import closure
 
 __all__ = ["BUILT_IN", "Config", "identity", "load"]
 
+KINDS = {"str": (str, "a string"), "int": (int, "an integer"), "bool": (bool, "true or false")}
+
 BUILT_IN = Path(__file__).parent / "configs"
 
 
@@ -70,8 +72,8 @@ class Config:
             if not ok:
                 raise MantissaError(f"Configuration key {name} must be {rule}, not {getattr(self, name)!r}")
         for f in fields(self):
-            kind = {"str": str, "int": int, "bool": bool}[str(f.type)]
-            check(type(getattr(self, f.name)) is kind, f.name, {"str": "a string", "int": "an integer", "bool": "true or false"}[str(f.type)])
+            kind, words = KINDS[str(f.type)]
+            check(type(getattr(self, f.name)) is kind, f.name, words)
         check(self.name.replace("-", "_").isidentifier(), "name", "letters, digits and dashes")
         check(self.array in (2, 4, 8, 16), "array", "2, 4, 8 or 16")
         check(self.requant in ("parallel", "serial"), "requant", "'parallel' or 'serial'")
@@ -82,7 +84,8 @@ class Config:
             value = getattr(self, name)
             check(16 <= value <= most and value & (value - 1) == 0, name, f"a power of two from 16 to {most}")
         for name in ("activation_words", "weight_words"):
-            check(getattr(self, name) * self.array <= 1 << 20, name, f"at most {(1 << 20) // self.array}: the link addresses 1 MiB a memory")
+            most = (1 << 20) // self.array
+            check(getattr(self, name) <= most, name, f"at most {most}: the link addresses 1 MiB a memory")
         check(self.clock_hz >= 1_000_000, "clock_hz", "at least 1000000")
         check(1200 <= self.baud <= self.clock_hz // 4, "baud", f"from 1200 to a quarter of clock_hz ({self.clock_hz // 4})")
 

@@ -10,8 +10,8 @@ import struct
 
 from .config import Config
 
-__all__ = ["ABI", "CAPABILITY_BYTES", "Capability", "Code", "Control", "LOG_BYTES", "LOG_FIELDS", "MAGIC", "PARAM_BYTES", "PARAM_STRIDE", "Region",
-           "REGISTERS", "Register", "State", "pack_param"]
+__all__ = ["ABI", "CAPABILITY_BYTES", "Capability", "Code", "Control", "LOG_BYTES", "LOG_FIELDS", "MAGIC", "PARAM_BYTES", "PARAM_STRIDE",
+           "REGISTERS", "Region", "Register", "State", "pack_param"]
 
 MAGIC = int.from_bytes(b"mant", "little")
 ABI = 1

@@ -42,7 +42,8 @@ def test_run_as_json(device: str, capsys: pytest.CaptureFixture[str], tmp_path: 
     x = np.random.default_rng(1).uniform(0, 1, (3, 64)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     target = tmp_path / "y.npy"
-    record = json.loads(prints(capsys, "run", MLP, "--device", device, "--input", str(tmp_path / "x.npy"), "--output", str(target), "--json"))
+    source = str(tmp_path / "x.npy")
+    record = json.loads(prints(capsys, "run", MLP, "--device", device, "--input", source, "--output", str(target), "--json"))
     with Device.open("golden") as golden:
         expected = golden.load(MLP)(x)
     np.testing.assert_array_equal(np.array(record["output"], np.float32), expected)
@@ -126,7 +127,8 @@ def test_bad_arrays(array: np.ndarray, sentence: str, capsys: pytest.CaptureFixt
 def test_pickles_and_archives_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{}]), allow_pickle=True)
     np.savez(tmp_path / "z.npz", a=np.zeros(1))
-    for name, rule in (("x.npy", "must be an array of numbers in a .npy file"), ("z.npz", "must be one array in a .npy file, not an archive")):
+    for name, rule in (("x.npy", "must be an array of numbers in a .npy file"),
+                       ("z.npz", "must be one array in a .npy file, not an archive")):
         assert fails(capsys, "run", CNN, "--device", "golden", "-i", str(tmp_path / name)) == (2, f"Input {tmp_path / name} {rule}")
 
 

@@ -346,4 +346,5 @@ def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
 
 def test_library_says_what_is_wrong() -> None:
     done = subprocess.run([sys.executable, "-m", "mantissa.sim_tb.device", "--config", "nothing"], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("Configuration must be a .toml file or one of") and len(done.stderr.splitlines()) == 1
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Configuration must be a .toml file or one of")
