@@ -40,8 +40,6 @@ def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store:
     """
     name = f"nextpnr-{family}"
     options = [*arguments, "--seed", str(seed), "--timing-allow-fail"]
-    if family == "ecp5":
-        options += ["--router", "router2"]          # a fraction of the default router1's time on a full device
     if output:
         options += ["--textcfg" if family == "ecp5" else "--asc", output]
 
