@@ -16,6 +16,7 @@ from .feed import Feeder, WeightLoader
 from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
+from .stream import Skid
 
 __all__ = ["COUNTERS", "Core"]
 
@@ -44,7 +45,7 @@ class Core(wiring.Component):
     i : :py:`In(stream.Signature({"address": 24, "write": 1, "data": 8}))`
         Requests; addresses as in :mod:`mantissa.registers`.
     o : :py:`Out(stream.Signature({"data": 8, "status": 8}))`
-        One reply per request, two cycles later, in order. Memories answer BUSY while a program runs.
+        One reply per request, three cycles later, in order. Memories answer BUSY while a program runs.
     crc_errors, framing_errors, overflows, duplicates, gaps : :py:`In(32)`
         The link's counters, for the registers.
     status : :py:`Out(32)`
@@ -89,15 +90,19 @@ class Core(wiring.Component):
         return m
 
     def _bus(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
-        """Answers requests, one per cycle, whatever they are for: a register after the memories' own keeps the reply."""
+        """Answers requests, one per cycle, whatever they are for: a byte of every memory is registered, then one of them."""
         i, o = self.i, self.o
         take = Signal()
         region, offset = i.p.address[20:], i.p.address[:20]
-        held_region, held_offset, held_status, found = Signal(4), Signal(8), Signal(8), Signal(8)
-        held_valid = Signal()
+        held_region, held_offset, held_status, register, found = Signal(4), Signal(8), Signal(8), Signal(8), Signal(8)
+        held_valid, chosen_valid, chosen_region, chosen_status = Signal(), Signal(), Signal(4), Signal(8)
+        known, bytes_ = Signal(8), {name: Signal(8, name=f"byte_{name.name.lower()}") for name in banks}
         m.d.comb += [i.ready.eq(~o.valid | o.ready), take.eq(i.valid & i.ready)]
         with m.If(i.ready):
-            m.d.sync += [held_valid.eq(i.valid), o.valid.eq(held_valid), o.p.status.eq(held_status), o.p.data.eq(found)]
+            m.d.sync += [held_valid.eq(i.valid), chosen_valid.eq(held_valid), o.valid.eq(chosen_valid),
+                         chosen_region.eq(held_region), chosen_status.eq(held_status), o.p.status.eq(chosen_status),
+                         known.eq(register), o.p.data.eq(found)]
+            m.d.sync += [byte.eq(banks[name].bus_value) for name, byte in bytes_.items()]
         with m.If(take):
             m.d.sync += [held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS)]
 
@@ -106,21 +111,22 @@ class Core(wiring.Component):
         dynamic |= {register: getattr(self, name) for register, name in COUNTERS.items()}
         size = 4 * len(REGISTERS)
         value: list[Value] = [Const(byte, 8) for byte in block]
-        for register in REGISTERS[len(block) // 4:]:
-            source = Signal(32, name=register.name.lower())
-            m.d.comb += source.eq(dynamic.get(register.name, 0))
+        for entry in REGISTERS[len(block) // 4:]:
+            source = Signal(32, name=entry.name.lower())
+            m.d.comb += source.eq(dynamic.get(entry.name, 0))
             value += [source[8 * n:8 * n + 8] for n in range(4)]
         control = next(r.address for r in REGISTERS if r.name == "CONTROL")
         with m.If(take & (region == Region.REGISTERS) & (offset < size)):
             m.d.sync += held_status.eq(Status.OK)
             m.d.comb += sequencer.control_write.eq(i.p.write & (offset == control))
         m.d.comb += sequencer.control.eq(i.p.data)
-        with m.Switch(held_region):
+        m.d.comb += register.eq(Array(value)[held_offset])
+        with m.Switch(chosen_region):
             with m.Case(Region.REGISTERS):
-                m.d.comb += found.eq(Array(value)[held_offset])
-            for name, bank in banks.items():
+                m.d.comb += found.eq(known)
+            for name, byte in bytes_.items():
                 with m.Case(name):
-                    m.d.comb += found.eq(bank.bus_value)
+                    m.d.comb += found.eq(byte)
         for name, bank in banks.items():
             here = take & (region == name) & (offset < bank.bus_bytes)
             with m.If(here):
@@ -141,10 +147,12 @@ class Core(wiring.Component):
         reduce = Reduce(lanes=c.array)
         post = Post(lanes=c.array, requantizers=c.requant_lanes, serial=c.requant == "serial", channels=c.param_channels,
                     depth=c.activation_words)
-        for name, unit in (("feeder", feeder), ("loader", loader), ("array", array), ("accumulate", accumulate),
+        slice_ = Skid(sequencer.o.payload.shape())
+        for name, unit in (("slice", slice_), ("feeder", feeder), ("loader", loader), ("array", array), ("accumulate", accumulate),
                            ("reduce", reduce), ("post", post)):
             m.submodules[name] = ResetInserter(sequencer.flush)(unit)
-        wiring.connect(m, sequencer.o, feeder.i)
+        wiring.connect(m, sequencer.o, slice_.i)
+        wiring.connect(m, slice_.o, feeder.i)
 
         matmul = word.op == Op.MATMUL
         vector, tag = feeder.o, Signal(len(TAG))

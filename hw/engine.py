@@ -22,7 +22,7 @@ class Accumulate(wiring.Component):
 
     A pass is a run of vectors beginning with one marked ``swap``; the n-th vector of a pass belongs to slot n.
     Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted (and
-    not kept). One vector per cycle; a slot that is still being written delays its next use. Three cycles from
+    not kept). One vector per cycle; a slot that is still being written delays its next use. Four cycles from
     input to output. Sums wrap at 32 bits; that they cannot is the compiler's proof.
 
     Parameters
@@ -67,32 +67,38 @@ class Accumulate(wiring.Component):
         count, slot = Signal(bits + 1), Signal(bits + 1)
         m.d.comb += [slot.eq(Mux(i.p.swap, 0, count)), self.overflow.eq(i.valid & slot[-1])]
 
-        # Stage b holds the sum while the memory's word comes out; stage c holds what is written or emitted.
-        b_valid, c_valid = Signal(), Signal()
-        b = Signal(i.p.shape(), reset_less=True)
-        b_slot, c_slot = Signal(bits, reset_less=True), Signal(bits, reset_less=True)
+        # Stage a holds the sum while the memory's word comes out, stage b both, and stage c what is written or emitted.
+        a, b = Signal(i.p.shape(), reset_less=True), Signal(i.p.shape(), reset_less=True)
+        a_valid, b_valid, c_valid = Signal(), Signal(), Signal()
+        a_slot, b_slot, c_slot = (Signal(bits, name=f"{stage}_slot", reset_less=True) for stage in "abc")
         c_last = Signal(reset_less=True)
-        take, move_b, move_c = Signal(), Signal(), Signal()
-        pending = b_valid & (b_slot == slot[:bits]) | c_valid & ~c_last & (c_slot == slot[:bits])
+        take, move_a, move_b, move_c = Signal(), Signal(), Signal(), Signal()
+        pending = (a_valid & (a_slot == slot[:bits]) | b_valid & (b_slot == slot[:bits])
+                   | c_valid & ~c_last & (c_slot == slot[:bits]))
         hazard = ~i.p.first & pending
         m.d.comb += [
             move_c.eq(~c_valid | ~c_last | o.ready),
             move_b.eq(~b_valid | move_c),
-            i.ready.eq(move_b & ~hazard & ~slot[-1]),
+            move_a.eq(~a_valid | move_b),
+            i.ready.eq(move_a & ~hazard & ~slot[-1]),
             take.eq(i.valid & i.ready),
             read.addr.eq(slot), read.en.eq(take),
             o.valid.eq(c_valid & c_last),
             write.addr.eq(c_slot), write.en.eq(c_valid & ~c_last),
         ]
         with m.If(take):
-            m.d.sync += [b.eq(i.p), b_slot.eq(slot), count.eq(slot + 1)]
+            m.d.sync += [a.eq(i.p), a_slot.eq(slot), count.eq(slot + 1)]
+        with m.If(move_a):
+            m.d.sync += a_valid.eq(take)
         with m.If(move_b):
-            m.d.sync += b_valid.eq(take)
+            m.d.sync += [b_valid.eq(a_valid), b.eq(a), b_slot.eq(a_slot)]
         with m.If(move_c):
             m.d.sync += [c_valid.eq(b_valid), c_slot.eq(b_slot), c_last.eq(b.last), o.p.end.eq(b.end)]
         for n in range(self.lanes):
-            before = read.data[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed()
+            before = Signal(signed(ACC_BITS), name=f"before{n}", reset_less=True)
+            with m.If(move_b):
+                m.d.sync += before.eq(Mux(a.first, 0, read.data[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed()))
             with m.If(move_c):
-                m.d.sync += o.p.acc[n].eq(Mux(b.first, 0, before) + b.sum[n])
+                m.d.sync += o.p.acc[n].eq(before + b.sum[n])
         m.d.comb += write.data.eq(Cat(o.p.acc[n] for n in range(self.lanes)))
         return m

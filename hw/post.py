@@ -78,25 +78,31 @@ class Post(wiring.Component):
             m.d.comb += [lane.zero_point.eq(self.zero_point), lane.low.eq(self.low), lane.high.eq(self.high),
                          lane.o.ready.eq(1)]
 
-        # A group waits in the register while its parameters come out of the memory.
+        # A group waits in a register while its parameters come out of the memory, then both wait for the lanes.
         group = Signal(range(groups))
         tile = Signal(16)
         second = Signal()
         busy = Signal()
         held = data.StructLayout({"acc": vector(count, ACC_BITS), "hold": 1, "end": 1})
-        kept = Signal(held, reset_less=True)
-        move = Signal()
+        kept, met = Signal(held, reset_less=True), Signal(held, reset_less=True)
+        met_valid, met_params = Signal(), Signal(len(self.param_data), reset_less=True)
+        move, pass_on = Signal(), Signal()
         now = Signal(17)
         lost = i.valid & (now[ceil_log2(self.channels // self.lanes):] != 0)
         m.d.comb += [
             now.eq(tile + second),
-            move.eq((~busy | lanes[0].i.ready) & ~lost),
+            pass_on.eq(~met_valid | lanes[0].i.ready),
+            move.eq((~busy | pass_on) & ~lost),
             self.param_enable.eq(i.valid & move),
             self.param_address.eq(Cat(group[:ceil_log2(groups)], now)),
             i.ready.eq(move & (group == groups - 1)),
         ]
+        with m.If(pass_on):
+            m.d.sync += [met_valid.eq(busy), met.eq(kept), met_params.eq(self.param_data)]
         with m.If(move):
             m.d.sync += busy.eq(i.valid)
+        with m.Elif(pass_on):
+            m.d.sync += busy.eq(0)
         with m.If(i.valid & move):
             with m.Switch(group):
                 for g in range(groups):
@@ -108,12 +114,13 @@ class Post(wiring.Component):
                 with m.If(i.p.end & self.advance):
                     m.d.sync += tile.eq(tile + 1)
         with m.If(self.start):
-            m.d.sync += [tile.eq(self.params[ceil_log2(self.lanes):]), second.eq(0), group.eq(0), busy.eq(0)]
+            m.d.sync += [tile.eq(self.params[ceil_log2(self.lanes):]), second.eq(0), group.eq(0), busy.eq(0),
+                         met_valid.eq(0)]
         for n, lane in enumerate(lanes):
-            param = data.View(PARAM, self.param_data[8 * PARAM_BYTES * n:8 * PARAM_BYTES * (n + 1)])
+            param = data.View(PARAM, met_params[8 * PARAM_BYTES * n:8 * PARAM_BYTES * (n + 1)])
             m.d.comb += [
-                lane.i.valid.eq(busy), lane.i.p.acc.eq(kept.acc[n]), lane.i.p.bias.eq(param.bias), lane.i.p.b.eq(param.b),
-                lane.i.p.c.eq(param.c), lane.i.p.hold.eq(kept.hold), lane.i.p.tag.eq(kept.end),
+                lane.i.valid.eq(met_valid), lane.i.p.acc.eq(met.acc[n]), lane.i.p.bias.eq(param.bias), lane.i.p.b.eq(param.b),
+                lane.i.p.c.eq(param.c), lane.i.p.hold.eq(met.hold), lane.i.p.tag.eq(met.end),
             ]
         self._write(m, lanes, groups, lost, now << ceil_log2(self.lanes))
         return m

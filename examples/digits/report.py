@@ -95,7 +95,8 @@ def _cycles(axis, result: Result) -> None:
 def picture(result: Result, path: Path) -> None:
     """Draw predictions with their images, the confusion matrix, and cycles by layer."""
     figure = pyplot.figure(figsize=(14, 9), layout="constrained")
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=[1.05, 1]))
+    grid = figure.add_gridspec(2, 1, height_ratios=[1.05, 1])
+    top, bottom = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     _digits(top, result)
     left, right = bottom.subplots(1, 2, width_ratios=[1, 1.5])
     _confusion(left, result)
