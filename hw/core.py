@@ -147,12 +147,15 @@ class Core(wiring.Component):
         reduce = Reduce(lanes=c.array)
         post = Post(lanes=c.array, requantizers=c.requant_lanes, serial=c.requant == "serial", channels=c.param_channels,
                     depth=c.activation_words)
-        slice_ = Skid(sequencer.o.payload.shape())
-        for name, unit in (("slice", slice_), ("feeder", feeder), ("loader", loader), ("array", array), ("accumulate", accumulate),
+        # Register slices keep what stalls one half of the datapath from reaching into the other in the same cycle.
+        steps, sums = Skid(sequencer.o.payload.shape()), Skid(post.i.payload.shape())
+        for name, unit in (("steps", steps), ("sums", sums), ("feeder", feeder), ("loader", loader), ("array", array),
+                           ("accumulate", accumulate),
                            ("reduce", reduce), ("post", post)):
             m.submodules[name] = ResetInserter(sequencer.flush)(unit)
-        wiring.connect(m, sequencer.o, slice_.i)
-        wiring.connect(m, slice_.o, feeder.i)
+        wiring.connect(m, sequencer.o, steps.i)
+        wiring.connect(m, steps.o, feeder.i)
+        wiring.connect(m, sums.o, post.i)
 
         matmul = word.op == Op.MATMUL
         vector, tag = feeder.o, Signal(len(TAG))
@@ -170,10 +173,10 @@ class Core(wiring.Component):
         m.d.comb += [accumulate.i.p[name].eq(tag[n]) for n, name in enumerate(TAG)]
         m.d.comb += [reduce.i.p[name].eq(vector.p[name]) for name in ("first", "last", "hold", "end")]
         m.d.comb += [
-            post.i.valid.eq(Mux(matmul, accumulate.o.valid, reduce.o.valid)),
-            accumulate.o.ready.eq(matmul & post.i.ready), reduce.o.ready.eq(~matmul & post.i.ready),
-            post.i.p.acc.eq(Mux(matmul, accumulate.o.p.acc, reduce.o.p.acc)),
-            post.i.p.hold.eq(~matmul & reduce.o.p.hold), post.i.p.end.eq(Mux(matmul, accumulate.o.p.end, reduce.o.p.end)),
+            sums.i.valid.eq(Mux(matmul, accumulate.o.valid, reduce.o.valid)),
+            accumulate.o.ready.eq(matmul & sums.i.ready), reduce.o.ready.eq(~matmul & sums.i.ready),
+            sums.i.p.acc.eq(Mux(matmul, accumulate.o.p.acc, reduce.o.p.acc)),
+            sums.i.p.hold.eq(~matmul & reduce.o.p.hold), sums.i.p.end.eq(Mux(matmul, accumulate.o.p.end, reduce.o.p.end)),
             post.start.eq(sequencer.start), post.advance.eq(matmul), sequencer.written.eq(post.written),
         ]
         m.d.comb += [getattr(post, name).eq(word[name])

@@ -110,7 +110,7 @@ def slice_stationary(rows: int, columns: int, acc_width: int = 32) -> Design:
     return Design(
         name=f"array_os_{rows}x{columns}_w8a8_acc{acc_width}_slice",
         summary=f"Output-stationary array, {rows} by {columns}, {acc_width}-bit accumulators in ECP5 DSP slices, cell semantics "
-                "from the data sheet, not yet seen on a board",
+                "inferred from published modules, not yet seen on a board",
         params=params, component=partial(SliceStationary, **params), golden=partial(_output, acc_width),
         stimulus=partial(_output_stimulus, rows, columns, 8, 8, 1024), family="ecp5",
         twin=partial(SliceStationary, **params, cells=False))

@@ -26,8 +26,9 @@ class DotSlice(wiring.Component):
     own: operands, products, result, and the result's copy at the C port, so two sums alternate. All advance together. ``r`` has the
     sum 3 advances after its operands; ``clear`` belongs to the operands of 2 advances ago.
 
-    The cells' behaviour is from Lattice FPGA-TN-02205, the sysDSP usage guide, and from modules that Lattice's generator made (operation
-    codes); it has not been seen on a board. nextpnr 0.11.1 ignores the timing of ALU54B, so a reported frequency
+    The cells' behaviour is inferred: from published modules that Lattice's generator made (operation codes) and from nextpnr's handling
+    of the cells. Lattice's own guide to them (FPGA-TN-02205) was not at hand, and it has not been seen on a board.
+    nextpnr 0.11.1 ignores the timing of ALU54B, so a reported frequency
     does not cover what goes through it.
 
     Parameters

@@ -1,5 +1,5 @@
-// Behaviour of the ECP5 cells for which Yosys has only a black box: MULT18X18D, after the register options and sign
-// controls in Lattice FPGA-TN-02205 (sysDSP usage guide) and the ECP5 family data sheet. Modelled: operands A and B, signs,
+// Behaviour of the ECP5 cells for which Yosys has only a black box: MULT18X18D, its register options and sign controls inferred
+// from published instances and nextpnr, without Lattice's guide (FPGA-TN-02205) at hand. Modelled: operands A and B, signs,
 // the input, pipeline and output registers, the operands passed on, each with its clock, clock enable and synchronous reset among the four of each.
 // Not modelled, and not produced by synthesis: the C operand, shift inputs and outputs, asynchronous reset, highspeed clock.
 module MULT18X18D(
@@ -92,8 +92,8 @@ module mantissa_dsp_register #(parameter WIDTH = 1, parameter PRESENT = 0) (inpu
   endgenerate
 endmodule
 
-// Behaviour of the ECP5 cell ALU54B as far as hw/dsp_slice.py configures it, after Lattice FPGA-TN-02205 (sysDSP usage guide) and the
-// operation codes of modules that Lattice's generator made. Modelled: the operation A + B + C; the multipliers' products (MA, MB) or nothing as
+// Behaviour of the ECP5 cell ALU54B as far as hw/dsp_slice.py configures it, inferred from the operation codes of published modules
+// that Lattice's generator made. Modelled: the operation A + B + C; the multipliers' products (MA, MB) or nothing as
 // operands A and B; the C port or zero as operand C; the C and result registers on CLK0 with CE0 and the synchronous RST0. Anything else is X,
 // so that a use outside of this can not pass. Not seen on a board.
 module ALU54B(
