@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from ..hw.loops import LoopNest
 from ..hw.sequencer import PATIENCE, Phase, Sequencer
 from ..program import LOOPS
-from ..registers import State
+from ..registers import Control, State
 from .contract import steady
 from .formal import Proof, prove
 
@@ -91,7 +91,7 @@ class Watched(Elaboratable):
         in_run = dut.phase == Phase.RUN
         m.d.sync += [
             expired.eq(in_run & dut.idle[-1]), faulted.eq(in_run & (dut.error.code != 0)),
-            stopped.eq(dut.control_write & (dut.control == 2)), ended.eq(dut.start | dut.nest_stop),
+            stopped.eq(dut.control_write & (dut.control == Control.STOP)), ended.eq(dut.start | dut.nest_stop),
         ]
         m.d.comb += [
             Assert(dut.running == (dut.phase != Phase.REST)), Assert(dut.running == running),

@@ -14,7 +14,7 @@ from ..hw.core import Core
 from ..hw.payload import pack, ports, unpack
 from ..interpreter import run
 from ..program import Instruction, encode
-from ..registers import LOG_BYTES, LOG_FIELDS, REGISTERS, Capability, Control, Region
+from ..registers import LOG_BYTES, LOG_FIELDS, REGISTERS, Capability, Control, Region, State
 from .verilator import Harness
 
 __all__ = ["IDENTITY", "Bus", "Images", "Outcome", "check", "compiled"]
@@ -122,7 +122,7 @@ def check(model: Harness, config: Config, program: list[Instruction], images: Im
     """
     want = run(Capability.of(config, IDENTITY), program, images.activations, images.weights, images.params)
     got = execute(model, config, program, images, patience=patience, stall=stall, seed=seed, stopped=stopped)
-    state = 3 if want.code else 2
+    state = State.FAILED if want.code else State.DONE
     expected = state | want.code << 8 | want.pc << 16
     if got.status != expected:
         raise AssertionError(f"core ended with status {got.status:#x}, the interpreter with {expected:#x}")
