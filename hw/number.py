@@ -6,8 +6,8 @@ from typing import Any
 
 from amaranth.hdl import Const, Format, Shape, ShapeCastable, Value, ValueCastable, unsigned
 
-from ..formats import Float, Int, encode
 from ..formats import Format as NumberFormat
+from ..formats import encode
 
 __all__ = ["Code", "CodeView"]
 
@@ -28,8 +28,8 @@ class Code(ShapeCastable):
     """
 
     def __init__(self, fmt: NumberFormat) -> None:
-        if not all(hasattr(fmt, name) for name in ("name", "width", "table")):
-            raise TypeError(f"Format of a code must have a name, a width and a table, not be {fmt!r}")
+        if not all(hasattr(fmt, name) for name in ("name", "width", "fields", "table")):
+            raise TypeError(f"Format of a code must be one of single numbers, not {fmt!r}")
         self.fmt = fmt
 
     def as_shape(self) -> Shape:
@@ -37,8 +37,10 @@ class Code(ShapeCastable):
         return unsigned(self.fmt.width)
 
     def const(self, init: Any) -> Const:
-        """Code of the number ``init``; of 0 for :data:`None`."""
-        number = 0 if init is None else init
+        """Code of the number ``init``; code 0 for :data:`None`, which is 0 in every format that has it."""
+        if init is None:
+            return Const(0, self.as_shape())
+        number = init
         if isinstance(number, bool) or not hasattr(number, "__float__"):
             raise TypeError(f"Value of {self.fmt.name} must be a number, not {init!r}")
         overflow = "special" if math.isinf(number) else "refuse"
@@ -78,8 +80,8 @@ class CodeView(ValueCastable):
 
     Members
     -------
-    sign, exp, man : :class:`Value`
-        Fields of a :class:`~mantissa.formats.Float`.
+    sign, exp, man, magnitude, power, body, positive : :class:`Value`
+        Fields the format has; see its ``fields``.
     number : :class:`Value`
         What an :class:`~mantissa.formats.Int` means: the bits, signed or unsigned.
     """
@@ -105,31 +107,52 @@ class CodeView(ValueCastable):
         bits = Value.cast(other) if isinstance(other, (Value, ValueCastable)) else self._shape.const(other)
         return self._bits.eq(bits)
 
-    def _field(self, kind: type, name: str, low: int, high: int) -> Value:
+    def _field(self, name: str) -> Value:
         fmt = self._shape.fmt
-        if not isinstance(fmt, kind):
-            raise AttributeError(f"Code of {fmt.name} must be of a {kind.__name__} to have its {name}")
+        if name not in fmt.fields:
+            raise AttributeError(f"Code of {fmt.name} must have a field {name}, not {', '.join(fmt.fields)}")
+        low, high = fmt.fields[name]
         return self._bits[low:high]
 
     @property
     def sign(self) -> Value:
-        """Sign bit."""
-        return self._field(Float, "sign", self._shape.fmt.width - 1, self._shape.fmt.width)
+        """Sign bit, 1 where negative."""
+        return self._field("sign")
 
     @property
     def exp(self) -> Value:
-        """Biased exponent."""
-        return self._field(Float, "exponent", getattr(self._shape.fmt, "man", 0), self._shape.fmt.width - 1)
+        """Biased exponent of a float or a scale."""
+        return self._field("exp")
 
     @property
     def man(self) -> Value:
-        """Fraction."""
-        return self._field(Float, "fraction", 0, getattr(self._shape.fmt, "man", 0))
+        """Fraction of a float."""
+        return self._field("man")
+
+    @property
+    def magnitude(self) -> Value:
+        """Magnitude of sign-magnitude and ternary numbers."""
+        return self._field("magnitude")
+
+    @property
+    def power(self) -> Value:
+        """Field of a power that is 0 for zero, and otherwise counts the powers."""
+        return self._field("power")
+
+    @property
+    def body(self) -> Value:
+        """All of a posit but the sign."""
+        return self._field("body")
+
+    @property
+    def positive(self) -> Value:
+        """The bit of a binary number."""
+        return self._field("positive")
 
     @property
     def number(self) -> Value:
-        """Integer."""
-        bits = self._field(Int, "number", 0, self._shape.fmt.width)
+        """Integer, signed or unsigned; in steps if the format has a fraction."""
+        bits = self._field("number")
         return bits.as_signed() if getattr(self._shape.fmt, "signed", False) else bits
 
     def __repr__(self) -> str:

@@ -1,22 +1,25 @@
-"""Kinds of number format: what a code means.
+"""Kinds of number format, and the integers among them.
 
 A format is a small frozen value whose one primitive, ``table``, is the exact value of every code.
-Decoding, encoding and the hardware's field layout follow from it for every format alike: another kind
-of number is another frozen class with ``name``, ``width`` and ``table``.
+Decoding, encoding and the hardware's view of its fields follow from it for every format alike: another kind
+of number is another frozen class with ``name``, ``width``, ``fields`` and ``table``.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_WIDTH", "Float", "Format", "Int", "Top", "Values"]
+__all__ = ["MAX_WIDTH", "Binary", "Fields", "Format", "Int", "SignMagnitude", "Ternary", "Values", "check_int", "check_name", "frozen"]
 
 Values = npt.NDArray[np.float64]
+
+Fields = Mapping[str, tuple[int, int]]
+"""Bits of a code by name: the lowest one, and the one after the highest."""
 
 MAX_WIDTH = 16
 
@@ -28,23 +31,28 @@ class Format(Protocol):
     @property
     def width(self) -> int: ...
     @property
+    def fields(self) -> Fields: ...
+    @property
     def table(self) -> Values: ...
     def __hash__(self) -> int: ...
 
 
-def _check_int(value: object, what: str, low: int, high: int) -> None:
+def check_int(value: object, what: str, low: int, high: int) -> None:
+    """Refuse what is not an integer of ``low`` to ``high``; ``what`` begins the sentence."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be an integer, not {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{what} must be between {low} and {high}, not {value}")
 
 
-def _check_name(name: object) -> None:
+def check_name(name: object) -> None:
+    """Refuse what can not name a format."""
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"Name of a format must be an identifier, not {name!r}")
 
 
-def _frozen(values: npt.ArrayLike) -> Values:
+def frozen(values: npt.ArrayLike) -> Values:
+    """Float64 table that can not be written."""
     table = np.asarray(values, np.float64)
     table.flags.writeable = False
     return table
@@ -52,14 +60,35 @@ def _frozen(values: npt.ArrayLike) -> Values:
 
 @dataclass(frozen=True, kw_only=True)
 class Int:
-    """Two's-complement or unsigned integer of 1 to 16 bits. The most negative one is a number like any other."""
+    """Two's-complement or unsigned integer of 1 to 16 bits, or such a number of steps of ``2**-fraction``.
+
+    The most negative one is a number like any other.
+
+    Parameters
+    ----------
+    name
+        Identifier.
+    width
+        Bits.
+    signed
+        Two's complement, or unsigned.
+    fraction
+        Bits after the point, 0 to 16; MXINT8's elements have 6 (OCP MX 1.0, section 5.3.4).
+    """
     name: str
     width: int
     signed: bool = True
+    fraction: int = 0
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        _check_int(self.width, f"Width of {self.name}", 1, MAX_WIDTH)
+        check_name(self.name)
+        check_int(self.width, f"Width of {self.name}", 1, MAX_WIDTH)
+        check_int(self.fraction, f"Fraction width of {self.name}", 0, MAX_WIDTH)
+
+    @property
+    def fields(self) -> Fields:
+        """All bits are the ``number``."""
+        return {"number": (0, self.width)}
 
     @property
     def table(self) -> Values:
@@ -67,70 +96,89 @@ class Int:
         return _int_table(self)
 
 
-class Top(Enum):
-    """What the codes whose exponent is all ones mean."""
-    IEEE = "infinity where the fraction is 0, else NaN"
-    NAN = "numbers, but for one NaN of each sign where the fraction is all ones too"
-    NUMBERS = "numbers"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Float:
-    """Sign, biased exponent, fraction; subnormals and both zeros always. At most 16 bits, values exact in float64.
-
-    Parameters
-    ----------
-    name
-        Identifier.
-    exp, man
-        Bits of exponent and of fraction.
-    top
-        Policy for the largest exponent.
-    """
+class SignMagnitude:
+    """Sign bit above an unsigned magnitude, 2 to 16 bits together; both zeros."""
     name: str
-    exp: int
-    man: int
-    top: Top
+    width: int
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        if not isinstance(self.top, Top):
-            raise TypeError(f"Top of {self.name} must be a Top, not {self.top!r}")
-        _check_int(self.exp, f"Exponent width of {self.name}", 1, 11 if self.top is Top.IEEE else 10)
-        lone = self.exp == 1 and self.top is not Top.NUMBERS          # e1m0 would be left with zero alone
-        _check_int(self.man, f"Fraction width of {self.name}", int(lone), MAX_WIDTH - 1 - self.exp)
+        check_name(self.name)
+        check_int(self.width, f"Width of {self.name}", 2, MAX_WIDTH)
 
     @property
-    def width(self) -> int:
-        """Bits in a code."""
-        return 1 + self.exp + self.man
-
-    @property
-    def bias(self) -> int:
-        """What the stored exponent exceeds the true one by."""
-        return (1 << (self.exp - 1)) - 1
+    def fields(self) -> Fields:
+        """``magnitude`` and ``sign``."""
+        return {"magnitude": (0, self.width - 1), "sign": (self.width - 1, self.width)}
 
     @property
     def table(self) -> Values:
         """Value of every code."""
-        return _float_table(self)
+        return _sign_magnitude_table(self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binary:
+    """One bit: 0 is -1 and 1 is +1, so that XNOR multiplies (XNOR-Net; QONNX BipolarQuant).
+
+    Nearest goes by the sign, and 0 is +1, as published.
+    """
+    name: str = "binary"
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    @property
+    def width(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def fields(self) -> Fields:
+        """``positive``."""
+        return {"positive": (0, 1)}
+
+    @property
+    def table(self) -> Values:
+        """Value of every code."""
+        return frozen([-1.0, 1.0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ternary:
+    """-1, 0 or +1 in two bits: a magnitude and, above it, a sign.
+
+    The codes 0, 1 and 3 mean what they mean in two's complement; code 2 is a second zero, never produced.
+    How several share a byte is the business of the ternary engine.
+    """
+    name: str = "ternary"
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    @property
+    def width(self) -> int:
+        """Two."""
+        return 2
+
+    @property
+    def fields(self) -> Fields:
+        """``magnitude`` and ``sign``."""
+        return {"magnitude": (0, 1), "sign": (1, 2)}
+
+    @property
+    def table(self) -> Values:
+        """Value of every code."""
+        return frozen([0.0, 1.0, 0.0, -1.0])
 
 
 @cache
 def _int_table(fmt: Int) -> Values:
     codes = np.arange(1 << fmt.width)
-    return _frozen(codes - (fmt.signed & (codes >> (fmt.width - 1))) * (1 << fmt.width))
+    return frozen(np.ldexp(1.0 * (codes - (fmt.signed & (codes >> (fmt.width - 1))) * (1 << fmt.width)), -fmt.fraction))
 
 
 @cache
-def _float_table(fmt: Float) -> Values:
-    code = np.arange(1 << fmt.width)
-    sign = np.where(code >> (fmt.width - 1), -1.0, 1.0)
-    exp = (code >> fmt.man) & ((1 << fmt.exp) - 1)
-    man = code & ((1 << fmt.man) - 1)
-    ones = exp == (1 << fmt.exp) - 1
-    special = ones & {Top.IEEE: True, Top.NAN: man == (1 << fmt.man) - 1, Top.NUMBERS: False}[fmt.top]
-    infinite = special & (man == 0) & (fmt.top is Top.IEEE)
-    significand = np.where(exp == 0, man, man + (1 << fmt.man)).astype(np.float64)
-    value = np.ldexp(np.where(special, 0.0, significand), np.maximum(exp, 1) - fmt.bias - fmt.man)
-    return _frozen(sign * np.where(infinite, np.inf, np.where(special, np.nan, value)))
+def _sign_magnitude_table(width: int) -> Values:
+    magnitude = np.arange(1 << (width - 1), dtype=np.float64)
+    return frozen(np.concatenate([magnitude, -magnitude]))

@@ -29,6 +29,8 @@ GFLOATS = {"e2m1": gf.format_info_ocp_e2m1, "e2m3": gf.format_info_ocp_e2m3, "e3
            "fp16": gf.format_info_binary16, "int8": gf.format_info_ocp_int8}
 SMALL = ("int1", "uint1", "int4", "uint3", "int8", "uint8", "e2m1", "e2m3", "e3m2", "e4m3", "e5m2", "e4m3_numbers", "e4m3_ieee", "e3m4",
          "e3m0", "e3m0_nan", "e3m0_ieee", "e1m1_nan", "e1m0", "e1m2_ieee", "e6m1_ieee")
+NAMES = (r"Format must be intN, uintN, smN, binary, ternary, eXmY, ueXmY, bf16, fp16, e8m0, positN_E, potN, postN, mx\.\.\., nv\.\.\. or dfpN, "
+         "not ")
 MODES = ("half_even", "half_up", "half_away", "floor", "toward_zero")
 
 
@@ -262,9 +264,11 @@ def test_shapes_and_kinds_of_input() -> None:
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: get("imt8"), r"Format must be intN, uintN, eXmY, bf16 or fp16, not 'imt8' \(near it: int8, uint8, .*\)"),
-    (lambda: get("E4M3"), r"Format must be intN, uintN, eXmY, bf16 or fp16, not 'E4M3' \(near it: .*e4m3.*\)"),
-    (lambda: get("???"), r"Format must be intN, uintN, eXmY, bf16 or fp16, not '\?\?\?'"),
+    (lambda: get("imt8"), NAMES + r"'imt8' \(near it: int8, uint8, .*\)"),
+    (lambda: get("E4M3"), NAMES + r"'E4M3' \(near it: e4m3, .*\)"),
+    (lambda: get("posit8"), NAMES + r"'posit8' \(near it: posit8_., posit8_., .*\)"),
+    (lambda: get("MXFP4"), NAMES + r"'MXFP4' \(near it: mxfp4, .*\)"),
+    (lambda: get("???"), NAMES + r"'\?\?\?'"),
     (lambda: get("e9m9"), "Fraction width of e9m9 must be between 0 and 6, not 9"),
     (lambda: get("e12m1"), "Exponent width of e12m1 must be between 1 and 10, not 12"),
     (lambda: get("e1m0_nan"), "Fraction width of e1m0_nan must be between 1 and 14, not 0"),
@@ -282,7 +286,7 @@ def test_shapes_and_kinds_of_input() -> None:
     (lambda: encode(BF16, [(1 << 53) + 1]), "Values of bf16 must be exact in float64, not 9007199254740993"),
     (lambda: encode(BF16, [1 << 2000]), r"Values of bf16 must be exact in float64, not beyond 2\*\*1024"),
     (lambda: encode(E4M3, [Fraction(1, 3)]), "Values of e4m3 must be exact in float64, not 1/3"),
-    (lambda: encode(E4M3, 1.0, "nearest"), "Rounding must be one of half_even, half_up, half_away, floor, toward_zero, not 'nearest'"),
+    (lambda: encode(E4M3, 1.0, "nearest"), "Rounding must be one of half_even, .*, toward_zero, stochastic, not 'nearest'"),
     (lambda: encode(E4M3, 1.0, "tflite_double"), "Rounding must be one of .*, not 'tflite_double'"),
     (lambda: encode(E4M3, 1.0, overflow="clip"), "Overflow must be one of saturate, special, wrap, refuse, not 'clip'"),
     (lambda: encode(E4M3, 1.0, overflow="wrap"), "Overflow of e4m3 must be saturate, special or refuse, not 'wrap'"),

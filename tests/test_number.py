@@ -110,12 +110,12 @@ def test_format_specification_applies_to_the_code() -> None:
 
 
 @pytest.mark.parametrize(("make", "kind", "message"), [
-    (lambda: Code(8), TypeError, "Format of a code must have a name, a width and a table, not be 8"),
+    (lambda: Code(8), TypeError, "Format of a code must be one of single numbers, not 8"),
     (lambda: Code(E4M3).const(1000), ValueError, "Values of e4m3 must be between -448 and 448, not 1000"),
     (lambda: Code(E4M3).const("1"), TypeError, "Value of e4m3 must be a number, not '1'"),
     (lambda: Code(INT8).const(float("nan")), ValueError, "Values of int8 must be numbers, not nan"),
     (lambda: Code(INT8)(Signal(7)), ValueError, "Value viewed as int8 must have 8 bits, not 7"),
-    (lambda: Signal(Code(INT8)).exp, AttributeError, "Code of int8 must be of a Float to have its exponent"),
+    (lambda: Signal(Code(INT8)).exp, AttributeError, "Code of int8 must have a field exp, not number"),
     (lambda: Signal(Code(E4M3)).eq(Signal(Code(E5M2))), TypeError,
      "Code of e4m3 must be assigned one of the same format, not of e5m2"),
 ])
