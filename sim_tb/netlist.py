@@ -15,10 +15,13 @@ from ..hw.payload import ports, used
 from . import yosys
 from .verilator import Harness
 
-__all__ = ["CELLS", "FAMILIES", "library_of", "netlist", "netlist_harness", "synthesise"]
+__all__ = ["CARRY", "CELLS", "FAMILIES", "library_of", "netlist", "netlist_harness", "synthesise"]
 
 CELLS = Path(__file__).with_name("cells_ecp5.v")
 """Models of cells Yosys has none for."""
+
+CARRY = Path(__file__).with_name("carry_ecp5.v")
+"""Model of the carry cell, for designs that instantiate it; after synthesis it is Yosys' own that is used."""
 
 FAMILIES = {
     "ecp5": ("synth_ecp5 -nobram -top {top}", ("lattice/common_sim.vh", "lattice/ccu2c_sim.vh"), (CELLS,)),
@@ -29,7 +32,7 @@ FAMILIES = {
 
 def library_of(design: Design) -> tuple[Path, ...]:
     """Models of the cells the design instantiates."""
-    return (CELLS,) if design.family == "ecp5" else ()
+    return (CELLS, CARRY) if design.family == "ecp5" else ()
 
 
 def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> str:

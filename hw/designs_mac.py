@@ -1,0 +1,93 @@
+"""Catalogue entries of multipliers and multiplier-accumulators, with their golden functions."""
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..design import Design, Streams
+from ..golden import matmul
+from .mac_lut import MacLut
+from .multiply_lut import MultiplyLut
+
+__all__ = ["DESIGNS", "mac_lut", "multiply_lut"]
+
+DOTS = 60
+"""Dot products in a stimulus."""
+
+
+def _operands(rng: np.random.Generator, width: int, count: int) -> np.ndarray:
+    """Random operands, a quarter of them extreme."""
+    low, high = -(1 << width - 1), (1 << width - 1) - 1
+    return np.where(rng.random(count) < 0.25, rng.choice([low, low + 1, -1, 0, 1, high], count), rng.integers(low, high + 1, count))
+
+
+def _dots(rng: np.random.Generator, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and last of dot products of random lengths, one of which is given up: the next one starts all the same."""
+    lengths = np.append(rng.integers(1, most + 1, DOTS - 1), 1)
+    first = np.zeros(int(lengths.sum()), np.int64)
+    first[np.cumsum(lengths) - lengths] = 1
+    last = np.append(first[1:], 1)
+    last[np.flatnonzero(last)[2]] = 0
+    return first, last
+
+
+def _product(streams: Streams) -> Streams:
+    a, b = (np.asarray(streams["i"][name], np.int64) for name in ("a", "b"))
+    return {"o": {"p": a * b}}
+
+
+def _product_stimulus(a_width: int, b_width: int, rng: np.random.Generator) -> Streams:
+    return {"i": {"a": _operands(rng, a_width, 2000), "b": _operands(rng, b_width, 2000)}}
+
+
+def _sums(acc_width: int, streams: Streams) -> Streams:
+    """Wraps at ``acc_width``, which is nothing where the width is exact."""
+    a, b, first, last = (np.asarray(streams["i"][name]) for name in ("a", "b", "first", "last"))
+    sums = []
+    for end in np.flatnonzero(last):
+        start = np.flatnonzero(first[:end + 1])[-1]
+        sums.append(matmul(a[np.newaxis, start:end + 1], b[start:end + 1, np.newaxis])[0, 0])
+    half = 1 << acc_width - 1
+    return {"o": {"sum": (np.array(sums) + half) % (2 * half) - half}}
+
+
+def _sums_stimulus(a_width: int, b_width: int, depth: int, rng: np.random.Generator) -> Streams:
+    """Short dot products, and one as long as there can be of the most negative operands."""
+    first, last = _dots(rng, min(depth, 12))
+    a, b = _operands(rng, a_width, len(first)), _operands(rng, b_width, len(first))
+    worst = min(depth, 1 << 10)
+    edge = np.zeros(worst, np.int64)
+    edge[0] = 1
+    return {"i": {"a": np.append(a, np.full(worst, -1 << a_width - 1)), "b": np.append(b, np.full(worst, -1 << b_width - 1)),
+                  "first": np.append(first, edge), "last": np.append(last, edge[::-1])}}
+
+
+def multiply_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) -> Design:
+    """Entry of a :class:`MultiplyLut`, of carry cells or of their description."""
+    params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "cells": cells, **structure}
+    return Design(
+        name=f"multiply_{a_width}x{b_width}_lut" + ("" if cells else "_portable"),
+        summary=f"Signed {a_width} by {b_width} multiplier, gates inside " + ("ECP5 carry cells" if cells else "adders, described"),
+        params=params, component=partial(MultiplyLut, **params), golden=_product, stimulus=partial(_product_stimulus, a_width, b_width),
+        stateless=True, family="ecp5" if cells else None, twin=partial(MultiplyLut, **{**params, "cells": False}) if cells else None)
+
+
+def mac_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) -> Design:
+    """Entry of a :class:`MacLut`, of carry cells or of their description."""
+    params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "cells": cells, **structure}
+    made = MacLut(**params)
+    return Design(
+        name=f"mac_{a_width}x{b_width}_acc{made.acc_width}_lut" + ("" if cells else "_portable"),
+        summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {made.acc_width} bits, gates inside "
+                + ("ECP5 carry cells" if cells else "adders, described"),
+        params=params, component=partial(MacLut, **params), golden=partial(_sums, made.acc_width),
+        stimulus=partial(_sums_stimulus, a_width, b_width, made.depth), family="ecp5" if cells else None,
+        twin=partial(MacLut, **{**params, "cells": False}) if cells else None)
+
+
+DESIGNS: tuple[Design, ...] = (
+    multiply_lut(8, 8), multiply_lut(8, 4), multiply_lut(4, 4),
+    mac_lut(8, 8), mac_lut(8, 4), mac_lut(8, 2), mac_lut(4, 4),
+)
