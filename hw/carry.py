@@ -81,9 +81,10 @@ class _Half:
 class Chain:
     """Adders one after another on one carry chain.
 
-    A half of a CCU2C has ``sum = p ^ carry`` and passes ``p ? carry : g`` on, ``p`` being any function of its inputs A to D and ``g`` its value
-    at C = D = 0. So a bit of ``x + y`` takes one half for any ``x(A, B)`` and a ``y(C, D)`` that is zero at zero, or for any functions of three
-    signals together: the gates of a partial product, the sign of a correction, the clearing of an accumulator cost nothing.
+    A half of a CCU2C has ``sum = p ^ carry`` and passes ``p ? carry : g`` on, ``p`` being any function of its inputs A to D and
+    ``g`` its value at C = D = 0. So a bit of ``x + y`` takes one half for any ``x(A, B)`` and a ``y(C, D)`` that is zero at zero, or for
+    any functions of three signals together: the gates of a partial product, the sign of a correction, the clearing of an accumulator
+    cost nothing.
 
     Yosys and nextpnr spend two look-up tables on bringing a carry into a chain, a constant one included; here the first half of
     a chain makes its carry itself, from signal or constant, and its own input stays open. Nor does the next adder on a chain need anything

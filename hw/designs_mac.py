@@ -8,10 +8,11 @@ import numpy as np
 
 from ..design import Design, Streams
 from ..golden import matmul
+from .mac import Mac
 from .mac_lut import MacLut
 from .multiply_lut import MultiplyLut
 
-__all__ = ["DESIGNS", "mac_lut", "multiply_lut"]
+__all__ = ["DESIGNS", "mac", "mac_lut", "multiply_lut"]
 
 DOTS = 60
 """Dot products in a stimulus."""
@@ -87,7 +88,21 @@ def mac_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) ->
         twin=partial(MacLut, **{**params, "cells": False}) if cells else None)
 
 
+def mac(a_width: int, b_width: int, structure: str, **accumulator: int) -> Design:
+    """Entry of a :class:`Mac`; ``accumulator`` is its depth or acc_width."""
+    params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "structure": structure, **accumulator}
+    made = Mac(**params)
+    how = {"booth": "radix-4 Booth rows", "plain": "synthesis' own multiplier in look-up tables", "dsp": "multiplier in a DSP"}[structure]
+    return Design(
+        name=f"mac_{a_width}x{b_width}_acc{made.acc_width}_{structure}",
+        summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {made.acc_width} bits, {how}",
+        params={**params, "dsp": structure == "dsp"}, component=partial(Mac, **params), golden=partial(_sums, made.acc_width),
+        stimulus=partial(_sums_stimulus, a_width, b_width, made.depth))
+
+
 DESIGNS: tuple[Design, ...] = (
     multiply_lut(8, 8), multiply_lut(8, 4), multiply_lut(4, 4),
     mac_lut(8, 8), mac_lut(8, 4), mac_lut(8, 2), mac_lut(4, 4),
+    mac_lut(8, 8, cells=False), mac(8, 8, "booth"), mac(8, 8, "plain"), mac(8, 8, "dsp"), mac(8, 8, "dsp", acc_width=32),
+    mac(5, 7, "booth", depth=20),
 )
