@@ -229,7 +229,7 @@ def _exponents(fmt: Block, amax: Values) -> npt.NDArray[np.int64]:
     if fmt.rule == "rceil":
         with np.errstate(over="ignore", under="ignore"):
             part, exponent = np.frexp(amax.astype(np.float32) * np.float32(1 / fmt.limit))
-        exponent = np.where(np.isinf(part), 1 << 10, exponent - (part == 0.5))
+        exponent = np.where(np.isinf(part), 1 << 10, np.where(part == 0, -1 << 10, exponent - (part == 0.5)))
     else:
         part, exponent = np.frexp(amax)                                    # part is in [0.5, 1)
         step = grid_of(fmt.element).steps[-2]

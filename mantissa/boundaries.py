@@ -73,13 +73,15 @@ def boundaries(fmt: Format, rounding: str) -> Values:
     below, above = grid.values[:-1], grid.values[1:]
     if rounding == "floor":
         cuts = above.copy()
-    elif rounding == "toward_zero":
+    elif rounding == "toward_zero" and not isinstance(fmt, Binary):
         cuts = np.where(below < 0, np.nextafter(below, np.inf), above)
     elif isinstance(fmt, (PowerOfTwo, PowerOfRootTwo)):
         return _geometric(fmt, len(above))
     else:
         middle = _middles(fmt, grid)
-        up = {"half_up": middle == middle, "half_away": middle >= 0, "half_even": _lower_odd(fmt, grid)}[rounding]
+        up = middle >= 0                                     # half_away, and what has no zero to go toward
+        if rounding != "half_away" and not isinstance(fmt, Binary):
+            up = up | True if rounding == "half_up" else _lower_odd(grid)
         cuts = np.where(up, middle, np.nextafter(middle, np.inf))
     if isinstance(fmt, Posit):                               # never to zero, never beyond the largest
         zero = int(np.searchsorted(grid.values, 0.0))
@@ -97,10 +99,8 @@ def _middles(fmt: Format, grid: Grid) -> Values:
     return np.nan_to_num(posit_values(longer, fmt.width + 1, fmt.es))
 
 
-def _lower_odd(fmt: Format, grid: Grid) -> npt.NDArray[np.bool_]:
+def _lower_odd(grid: Grid) -> npt.NDArray[np.bool_]:
     """Whether a tie goes up to the even code."""
-    if isinstance(fmt, Binary):
-        return np.full(len(grid.steps), True)                # sign(0) is +1
     odd = np.asarray(grid.codes[:-1] & 1 == 1)
     odd[0] ^= True                                           # its code is the neighbour's
     return odd

@@ -121,7 +121,7 @@ class SignMagnitude:
 class Binary:
     """One bit: 0 is -1 and 1 is +1, so that XNOR multiplies (XNOR-Net; QONNX BipolarQuant).
 
-    Nearest goes by the sign, and 0 is +1, as published.
+    Nearest goes by the sign, and 0 is +1, as published; so does toward zero, for there is none.
     """
     name: str = "binary"
 
