@@ -11,8 +11,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from mantissa.formats import (E2M1, E4M3, E8M0, INT4, INT8, STANDARD_BLOCKS, TERNARY, UE4M3, UE5M3, UINT8, Block, BlockCodes, Float,
-                              Int, Top, decode, decode_blocks, encode, encode_blocks, get, get_block, get_scalar, limits, switch_bits, tensor_scale)
+from mantissa.formats import (E2M1, E4M3, E8M0, INT4, INT8, STANDARD_BLOCKS, TERNARY, UE4M3, UE5M3, UINT8, Block, BlockCodes, Float, Int,
+                              Top, decode, decode_blocks, encode, encode_blocks, get, get_block, get_scalar, limits, switch_bits,
+                              tensor_scale)
 
 MX = {"mxfp8e4m3": (formats.format_info_mxfp8_e4m3, ml_dtypes.float8_e4m3fn),
       "mxfp8e5m2": (formats.format_info_mxfp8_e5m2, ml_dtypes.float8_e5m2),

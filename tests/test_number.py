@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 import numpy as np
 import pytest
 
-from mantissa.formats import BF16, E2M1, E4M3, E5M2, INT8, UINT8, encode, get
+from mantissa.formats import BF16, E2M1, E4M3, E5M2, E8M0, INT8, POSIT8, STANDARD, UE4M3, UINT8, decode, encode, get
 from mantissa.hw.number import Code
 
 
@@ -104,6 +104,36 @@ def test_waveform_shows_values(tmp_path) -> None:
     assert f"b{int(encode(BF16, -448.0)):b} " in text          # a wide format shows its code
 
 
+@pytest.mark.parametrize("name", STANDARD)
+def test_every_format_is_a_shape(name, tmp_path) -> None:
+    """Fields of every code as the format gives them; of 8 bits at most, the value in the waveform."""
+    fmt = STANDARD[name]
+    m = Module()
+    signal = Signal(Code(fmt))
+    fields = {part: Signal(high - low, name=f"field_{part}") for part, (low, high) in fmt.fields.items()}
+    m.d.comb += [field.eq(getattr(signal, part)) for part, field in fields.items()]
+    codes = np.random.default_rng(0).permutation(1 << fmt.width)[:40].tolist()
+
+    async def bench(ctx) -> None:
+        assert ctx.get(signal) == 0
+        for code in codes:
+            ctx.set(signal.as_value(), code)
+            await ctx.delay(1e-9)
+            for part, (low, high) in fmt.fields.items():
+                assert ctx.get(fields[part]) == code >> low & (1 << (high - low)) - 1
+            value = float(fmt.table[code])
+            if not np.isnan(value):
+                ctx.set(signal, value)
+                await ctx.delay(1e-9)
+                assert decode(fmt, ctx.get(signal)) == value
+    path = tmp_path / "wave.vcd"
+    _run(m, bench, str(path))
+    if fmt.width <= 8:
+        text = path.read_text(encoding="utf-8")
+        for code in codes:
+            assert f"s{repr(float(fmt.table[code])).removesuffix('.0')} " in text
+
+
 def test_format_specification_applies_to_the_code() -> None:
     assert isinstance(Code(E4M3).format(Signal(8), "02x"), Format)
     assert "02x" in repr(Code(E4M3).format(Signal(8), "02x"))
@@ -115,6 +145,10 @@ def test_format_specification_applies_to_the_code() -> None:
     (lambda: Code(E4M3).const("1"), TypeError, "Value of e4m3 must be a number, not '1'"),
     (lambda: Code(INT8).const(float("nan")), ValueError, "Values of int8 must be numbers, not nan"),
     (lambda: Code(INT8)(Signal(7)), ValueError, "Value viewed as int8 must have 8 bits, not 7"),
+    (lambda: Code(get("mxfp4")), TypeError, r"Format of a code must be one of single numbers, not Block\(name='mxfp4', .*\)"),
+    (lambda: Code(E8M0).const(0), ValueError, "Values of e8m0 must be between 5.87747e-39 and 1.70141e\\+38, not 0"),
+    (lambda: Signal(Code(UE4M3)).sign, AttributeError, "Code of ue4m3 must have a field sign, not man, exp"),
+    (lambda: Signal(Code(POSIT8)).man, AttributeError, "Code of posit8_0 must have a field man, not body, sign"),
     (lambda: Signal(Code(INT8)).exp, AttributeError, "Code of int8 must have a field exp, not number"),
     (lambda: Signal(Code(E4M3)).eq(Signal(Code(E5M2))), TypeError,
      "Code of e4m3 must be assigned one of the same format, not of e5m2"),
