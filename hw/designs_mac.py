@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from ..design import Design, Streams
+from ..formats import E2M1, E4M3
 from ..golden import matmul
 from .mac import Mac
+from .mac_e2m1 import MacE2M1
+from .mac_e4m3 import MacE4M3
 from .mac_lut import MacLut
 from .multiply_lut import MultiplyLut
 
-__all__ = ["DESIGNS", "mac", "mac_lut", "multiply_lut"]
+__all__ = ["DESIGNS", "mac", "mac_e2m1", "mac_e4m3", "mac_lut", "multiply_lut"]
 
 DOTS = 60
 """Dot products in a stimulus."""
@@ -65,6 +68,72 @@ def _sums_stimulus(a_width: int, b_width: int, depth: int, rng: np.random.Genera
                   "first": np.append(first, edge), "last": np.append(last, edge[::-1])}}
 
 
+def _e2m1(streams: Streams) -> Streams:
+    i = streams["i"]
+    doubles = (E2M1.table * 2).astype(np.int64)
+    return _sums(62, {"i": {**i, "a": doubles[i["a"]], "b": doubles[i["b"]]}})
+
+
+def _e2m1_stimulus(depth: int, rng: np.random.Generator) -> Streams:
+    pairs = np.array([rng.permutation(256) for _ in range(2)]).ravel()
+    return _float_stimulus(pairs >> 4, pairs & 15, 7, 15, depth, rng)
+
+
+def _float_stimulus(a: np.ndarray, b: np.ndarray, largest: int, least: int, depth: int, rng: np.random.Generator) -> Streams:
+    """The pairs given in short dot products, one of them given up, and the largest sum of either sign."""
+    lengths = rng.integers(1, 8, len(a))
+    lengths = np.append(lengths[np.cumsum(lengths) <= len(a)], [depth, depth])
+    end = np.cumsum(lengths) - 1
+    total = int(end[-1]) + 1
+    begun = total - 2 * depth
+    last = np.isin(np.arange(total), end).astype(np.int64)
+    first = np.append(1, last[:-1])
+    last[end[3]] = 0
+    return {"i": {"a": np.append(a[:begun], np.full(2 * depth, largest)), "b": np.append(b[:begun], np.repeat([largest, least], depth)),
+                  "first": first, "last": last}}
+
+
+def _e4m3(acc_width: int, streams: Streams) -> Streams:
+    i = streams["i"]
+    units = np.where(np.isnan(E4M3.table), np.where(np.arange(256) < 128, 480, -480), E4M3.table) * 512
+    sums = _sums(acc_width, {"i": {**i, **{name: units[i[name]].astype(np.int64) for name in ("a", "b")}}})
+    first, last = np.flatnonzero(i["first"]), np.flatnonzero(i["last"])
+    bad = np.append(0, np.cumsum(np.isnan(E4M3.table[i["a"]]) | np.isnan(E4M3.table[i["b"]])))
+    start = first[np.searchsorted(first, last, side="right") - 1]
+    return {"o": {**sums["o"], "nan": (bad[last + 1] > bad[start]).astype(np.int64)}}
+
+
+def _e4m3_stimulus(depth: int, rng: np.random.Generator) -> Streams:
+    """Any codes, near exponents, and now and then a NaN."""
+    a, b = rng.integers(0, 256, (2, 1500))
+    b = np.where(rng.random(1500) < 0.4, (a & 0x78) ^ rng.integers(0, 256, 1500) & 0x87, b)
+    quiet = rng.random(1500) < 0.7
+    a, b = (np.where(quiet & (code & 127 == 127), code ^ 64, code) for code in (a, b))
+    return _float_stimulus(a, b, 0x7e, 0xfe, depth, rng)
+
+
+def mac_e2m1(depth: int = 256, cells: bool = True) -> Design:
+    """Entry of a :class:`MacE2M1`, of carry cells or of their description."""
+    params: dict[str, Any] = {"depth": depth, "cells": cells}
+    return Design(
+        name=f"mac_e2m1_acc{MacE2M1(**params).acc_width}_lut" + ("" if cells else "_portable"),
+        summary="Exact multiplier-accumulator of E2M1 numbers, " + ("ECP5 carry cells" if cells else "cells described"),
+        params={**params, "dsp": False}, component=partial(MacE2M1, **params), golden=_e2m1, stimulus=partial(_e2m1_stimulus, depth),
+        family="ecp5" if cells else None, twin=partial(MacE2M1, **{**params, "cells": False}) if cells else None)
+
+
+def mac_e4m3(depth: int = 256, cells: bool = True) -> Design:
+    """Entry of a :class:`MacE4M3`, of carry cells or of their description."""
+    params: dict[str, Any] = {"depth": depth, "cells": cells}
+    width = MacE4M3(**params).acc_width
+    return Design(
+        name=f"mac_e4m3_acc{width}_lut" + ("" if cells else "_portable"),
+        summary="Exact multiplier-accumulator of E4M3 numbers with NaN, " + ("ECP5 carry cells" if cells else "cells described"),
+        params={**params, "dsp": False}, component=partial(MacE4M3, **params), golden=partial(_e4m3, width),
+        stimulus=partial(_e4m3_stimulus, depth), family="ecp5" if cells else None,
+        twin=partial(MacE4M3, **{**params, "cells": False}) if cells else None)
+
+
 def multiply_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) -> Design:
     """Entry of a :class:`MultiplyLut`, of carry cells or of their description."""
     params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "cells": cells, **structure}
@@ -105,4 +174,5 @@ DESIGNS: tuple[Design, ...] = (
     mac_lut(8, 8), mac_lut(8, 4), mac_lut(8, 2), mac_lut(4, 4),
     mac_lut(8, 8, cells=False), mac(8, 8, "booth"), mac(8, 8, "plain"), mac(8, 8, "dsp"), mac(8, 8, "dsp", acc_width=32),
     mac(5, 7, "booth", depth=20),
+    mac_e2m1(), mac_e2m1(cells=False), mac_e4m3(), mac_e4m3(cells=False),
 )
