@@ -20,8 +20,8 @@ FOLDERS = ("hw", "gen", "sim_tb", "fpga", "sw_driver")
 # What each part may import from which others; a part is a folder, or one of the root package's layers.
 CORE = {"config", "errors", "sources"}
 LAYERS = {
-    "numbers": {"formats", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks", "bit_switch",
-                "rounding", "product", "golden"},
+    "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
+                "bit_switch", "rounding", "product", "golden"},
     "tables": {"registers", "program", "frame", "design"},
     "interpreter": {"interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
