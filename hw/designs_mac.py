@@ -10,12 +10,14 @@ from ..design import Design, Streams
 from ..formats import E2M1, E4M3
 from ..golden import matmul
 from .mac import Mac
+from .mac_carry_save import MacCarrySave
+from .mac_digits import MacDigits
 from .mac_e2m1 import MacE2M1
 from .mac_e4m3 import MacE4M3
 from .mac_lut import MacLut
 from .multiply_lut import MultiplyLut
 
-__all__ = ["DESIGNS", "mac", "mac_e2m1", "mac_e4m3", "mac_lut", "multiply_lut"]
+__all__ = ["DESIGNS", "mac", "mac_carry_save", "mac_digits", "mac_e2m1", "mac_e4m3", "mac_lut", "multiply_lut"]
 
 DOTS = 60
 """Dot products in a stimulus."""
@@ -112,6 +114,41 @@ def _e4m3_stimulus(depth: int, rng: np.random.Generator) -> Streams:
     return _float_stimulus(a, b, 0x7e, 0xfe, depth, rng)
 
 
+def mac_carry_save(depth: int = 256) -> Design:
+    """Entry of a :class:`MacCarrySave`."""
+    width = MacCarrySave(depth=depth).acc_width
+    return Design(
+        name=f"mac_8x8_acc{width}_opt1", summary="Signed 8 by 8 multiplier-accumulator, carry-save accumulator: bit-weight OPT1",
+        params={"depth": depth, "dsp": False}, component=partial(MacCarrySave, depth=depth), golden=partial(_sums, width),
+        stimulus=partial(_sums_stimulus, 8, 8, depth))
+
+
+def _lanes(acc_width: int, streams: Streams) -> Streams:
+    i = streams["i"]
+    columns = [_sums(acc_width, {"i": {**i, "b": b}})["o"]["sum"] for b in np.asarray(i["b"]).T]
+    return {"o": {"sum": np.stack(columns, axis=1)}}
+
+
+def _lanes_stimulus(lanes: int, rng: np.random.Generator) -> Streams:
+    first, last = _dots(rng, 12)
+    return {"i": {"a": _operands(rng, 8, len(first)), "b": _operands(rng, 8, len(first) * lanes).reshape(-1, lanes),
+                  "first": first, "last": last}}
+
+
+def mac_digits(lanes: int, carry_save: bool = True) -> Design:
+    """Entry of a :class:`MacDigits`, as published or with its adder in carry cells."""
+    params: dict[str, Any] = {"lanes": lanes, "carry_save": carry_save}
+    width = MacDigits(**params).acc_width
+    which = "OPT3" if lanes == 1 else f"OPT4C, {lanes} lanes"
+    return Design(
+        name=f"mac_8x8_acc{width}_{'opt3' if lanes == 1 else f'opt4c_x{lanes}'}" + "_lut" * (not carry_save),
+        summary=f"Signed 8 by 8 multiplier-accumulator by digits that are not zero: bit-weight {which}"
+                + ", accumulated in ECP5 carry cells" * (not carry_save),
+        params={**params, "dsp": False}, component=partial(MacDigits, **params), golden=partial(_lanes, width),
+        stimulus=partial(_lanes_stimulus, lanes), family=None if carry_save else "ecp5",
+        twin=None if carry_save else partial(MacDigits, **params, cells=False))
+
+
 def mac_e2m1(depth: int = 256, cells: bool = True) -> Design:
     """Entry of a :class:`MacE2M1`, of carry cells or of their description."""
     params: dict[str, Any] = {"depth": depth, "cells": cells}
@@ -175,4 +212,5 @@ DESIGNS: tuple[Design, ...] = (
     mac_lut(8, 8, cells=False), mac(8, 8, "booth"), mac(8, 8, "plain"), mac(8, 8, "dsp"), mac(8, 8, "dsp", acc_width=32),
     mac(5, 7, "booth", depth=20),
     mac_e2m1(), mac_e2m1(cells=False), mac_e4m3(), mac_e4m3(cells=False),
+    mac_carry_save(), mac_digits(1), mac_digits(8), mac_digits(8, carry_save=False),
 )
