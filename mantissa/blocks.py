@@ -113,6 +113,11 @@ def tensor_scale(fmt: Block, values: npt.ArrayLike) -> float:
     """Float32 scale of a tensor in a two-level format: ``float32(amax / (largest scale * largest element))``.
 
     Numbers that are not finite are left out; 1 if nothing but zeros is left. At least the smallest normal float32.
+
+    Raises
+    ------
+    MantissaError
+        If the format has one level of scale, or the values are so large that theirs is not a float32.
     """
     _two_level(fmt)
     exact = reals(fmt.name, values)
@@ -144,6 +149,12 @@ def encode_blocks(fmt: Block, values: npt.ArrayLike, axis: int = -1, scale: floa
         Of the elements, as for :func:`~mantissa.formats.encode`.
     random, random_bits
         As there; at most 16 bits in two-level formats.
+
+    Raises
+    ------
+    MantissaError
+        If a value is not a real number exact in float64, the axis does not divide into blocks, the tensor's scale is not
+        wanted or not a float32, or the random bits are not what the rounding mode needs.
     """
     exact = reals(fmt.name, values)
     whole = _scale(fmt, scale)
@@ -174,7 +185,13 @@ def encode_blocks(fmt: Block, values: npt.ArrayLike, axis: int = -1, scale: floa
 
 
 def decode_blocks(fmt: Block, codes: BlockCodes, axis: int = -1, scale: float | None = None) -> Values:
-    """Values of ``codes``, exact in float64: element times scale, times that of the tensor if there is one."""
+    """Values of ``codes``, exact in float64: element times scale, times that of the tensor if there is one.
+
+    Raises
+    ------
+    MantissaError
+        If a code is out of range, or there is not one scale for each block.
+    """
     whole = _scale(fmt, scale)
     elements = decode(fmt.element, codes.elements)
     split = _split(fmt, elements, axis)

@@ -23,7 +23,7 @@ def scalar_table() -> str:
 
 def block_table() -> str:
     """Markdown table of the block formats."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in _BLOCKS:
         fmt = STANDARD_BLOCKS[name]
         size = "the tensor" if fmt.size == WHOLE else str(fmt.size)

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from .errors import MantissaError
 
-__all__ = ["OVERFLOWS", "ROUNDINGS", "Ints", "bound", "check_rounding", "extent", "integers", "scale", "shift_right"]
+__all__ = ["OVERFLOWS", "ROUNDINGS", "Ints", "bound", "check_rounding", "extent", "integers", "scale", "shift_right",
+           "shift_right_stochastic"]
 
 Ints = npt.NDArray[Any]
 """int64, or object holding Python integers."""
@@ -73,6 +74,23 @@ def shift_right(values: npt.ArrayLike, shift: npt.ArrayLike, rounding: str = "ha
     num, by = integers(values, "Values"), _shifts(shift)
     shape = np.broadcast_shapes(num.shape, by.shape)
     return _by_mode(np.atleast_1d(num), by, np.zeros_like(by), rounding).reshape(shape)
+
+
+def shift_right_stochastic(values: npt.ArrayLike, shift: npt.ArrayLike, random: npt.ArrayLike, bits: int) -> Ints:
+    """``floor(values / 2**shift + random / 2**bits)``; arguments broadcast.
+
+    ``random`` are integers of ``bits`` bits, added below the last bit that is kept: the stochastic rounding of two's-complement
+    formats, :func:`~mantissa.formats.encode`.
+    """
+    num, by, dice = integers(values, "Values"), _shifts(shift), integers(random, "Random")
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 62:
+        raise MantissaError(f"Random bits must be between 1 and 62, not {bits!r}")
+    if dice.size and (dice.min() < 0 or dice.max() >> bits):
+        raise MantissaError(f"Random must be between 0 and {(1 << bits) - 1}, not {dice.min() if dice.min() < 0 else dice.max()}")
+    most = int(by.max()) if by.size else 0
+    if extent(num) >> (61 - bits if bits < 61 else 0) or most + bits > 61:
+        num, by, dice = num.astype(object), by.astype(object), dice.astype(object)
+    return integers(np.asarray(((num << bits) + (dice << by)) >> (by + bits)), "Values")
 
 
 def scale(values: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike, rounding: str = "half_even") -> Ints:

@@ -10,7 +10,8 @@ import pytest
 
 from mantissa import golden
 from mantissa.errors import MantissaError
-from mantissa.rounding import OVERFLOWS, ROUNDINGS, bound, scale, shift_right
+from mantissa.formats import INT16, encode
+from mantissa.rounding import OVERFLOWS, ROUNDINGS, bound, scale, shift_right, shift_right_stochastic
 
 
 def rounded(value: Fraction, mode: str, shift: int = 0) -> int:
@@ -86,6 +87,26 @@ def test_half_up_is_tflite_single_rounding_and_half_even_is_round() -> None:
 def test_shift_right_of_any_integer(values: list[int], shift: int, mode: str) -> None:
     got = shift_right(np.array(values, object), shift, mode)
     assert [int(v) for v in got] == [rounded(Fraction(v), mode, shift) for v in values]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.integers(-2**70, 2**70) | st.integers(-300, 300), min_size=1), st.integers(0, 80), st.integers(1, 62), st.integers(0))
+def test_stochastic_shift_of_any_integer(values: list[int], shift: int, bits: int, seed: int) -> None:
+    random = seed % (1 << bits)
+    got = shift_right_stochastic(np.array(values, object), shift, random, bits)
+    assert got.tolist() == [floor(Fraction(v, 1 << shift) + Fraction(random, 1 << bits)) for v in values]
+
+
+def test_stochastic_shift_is_the_formats_rounding() -> None:
+    rng = np.random.default_rng(0)
+    numbers, random = rng.integers(-2**22, 2**22, 5000), rng.integers(0, 64, 5000)
+    codes = encode(INT16, numbers / 2.0 ** 7, "stochastic", "wrap", random=random, random_bits=6)
+    assert np.array_equal(shift_right_stochastic(numbers, 7, random, 6) % 65536, codes)
+    for bits in (0, 63, True):
+        with pytest.raises(MantissaError, match=f"^Random bits must be between 1 and 62, not {bits}$"):
+            shift_right_stochastic(1, 1, 0, bits)
+    with pytest.raises(MantissaError, match="^Random must be between 0 and 7, not 8$"):
+        shift_right_stochastic(1, 1, 8, 3)
 
 
 def test_bound() -> None:
