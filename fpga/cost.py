@@ -123,7 +123,7 @@ def recipe_text(family: str, pnr: bool, seeds: int) -> list[str]:
         small, larger = DEVICES[family]
         limits = f"{SMALL['luteq']} LUT-eq, {SMALL['dsp']} DSP or {SMALL['bram']} block RAM"
         device, large = " ".join(small), f" ({larger[0]} beyond {limits})" if larger != small else ""
-        mended = " Unread carry outputs are cut before placement." * (family == "ecp5")
+        mended = " Registers beside multipliers are moved into them, unread carry outputs cut." * (family == "ecp5")
         lines.append(f"{tools.version(f'nextpnr-{family}')}: {device}{large} --freq {TARGET_MHZ}, median of seeds 1 to {seeds}; "
                      f"inputs from a shift register, outputs to registers folded to one pin.{mended} Paths inside a DSP are not timed.")
     return lines

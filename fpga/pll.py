@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from amaranth.hdl import ClockSignal, Instance, Signal
+from amaranth.hdl import Instance, Signal
 
 from ..errors import MantissaError
 
@@ -59,8 +59,8 @@ class Ecp5Pll:
             if 1 <= clkfb <= 128:
                 yield from (cls(clki=clki, clkfb=clkfb, clkop=clkop, input_hz=input_hz) for clkop in range(1, 129))
 
-    def instance(self, pin: Signal, locked: Signal) -> Instance:
-        """The cell, from ``pin`` to the domain ``sync``."""
+    def instance(self, pin: Signal, clock: Signal, locked: Signal) -> Instance:
+        """The cell, from ``pin`` to ``clock``."""
         return Instance(
             "EHXPLLL", a_FREQUENCY_PIN_CLKI=f"{self.input_hz / MHZ:g}", a_FREQUENCY_PIN_CLKOP=f"{float(self.output_hz) / MHZ:g}",
             a_ICP_CURRENT="12", a_LPF_RESISTOR="8", a_MFG_ENABLE_FILTEROPAMP="1", a_MFG_GMCREF_SEL="2",
@@ -68,8 +68,8 @@ class Ecp5Pll:
             p_OUTDIVIDER_MUXA="DIVA", p_OUTDIVIDER_MUXB="DIVB", p_OUTDIVIDER_MUXC="DIVC", p_OUTDIVIDER_MUXD="DIVD",
             p_CLKI_DIV=self.clki, p_CLKFB_DIV=self.clkfb, p_CLKOP_DIV=self.clkop, p_CLKOP_ENABLE="ENABLED",
             p_CLKOP_CPHASE=self.clkop // 2, p_CLKOP_FPHASE=0, p_FEEDBK_PATH="CLKOP",
-            i_RST=0, i_STDBY=0, i_CLKI=pin, i_CLKFB=ClockSignal(), i_PHASESEL0=0, i_PHASESEL1=0, i_PHASEDIR=1, i_PHASESTEP=1,
-            i_PHASELOADREG=1, i_PLLWAKESYNC=0, i_ENCLKOP=0, o_CLKOP=ClockSignal(), o_LOCK=locked)
+            i_RST=0, i_STDBY=0, i_CLKI=pin, i_CLKFB=clock, i_PHASESEL0=0, i_PHASESEL1=0, i_PHASEDIR=1, i_PHASESTEP=1,
+            i_PHASELOADREG=1, i_PLLWAKESYNC=0, i_ENCLKOP=0, o_CLKOP=clock, o_LOCK=locked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +118,13 @@ class Ice40Pll:
                 if factor.denominator == 1 and 1 <= factor <= 128:
                     yield cls(divr=divr, divf=int(factor) - 1, divq=divq, input_hz=input_hz)
 
-    def instance(self, pin: Signal, locked: Signal) -> Instance:
-        """The cell, from ``pin`` to the domain ``sync``."""
+    def instance(self, pin: Signal, clock: Signal, locked: Signal) -> Instance:
+        """The cell, from ``pin`` to ``clock``."""
         edges = (17, 26, 44, 66, 101)                # MHz at the comparator at which the loop filter's setting changes
         return Instance(
             "SB_PLL40_PAD", p_FEEDBACK_PATH="SIMPLE", p_PLLOUT_SELECT="GENCLK", p_DIVR=self.divr, p_DIVF=self.divf, p_DIVQ=self.divq,
             p_FILTER_RANGE=1 + sum(self.compared_hz >= edge * MHZ for edge in edges),
-            i_PACKAGEPIN=pin, i_RESETB=1, i_BYPASS=0, o_PLLOUTGLOBAL=ClockSignal(), o_LOCK=locked)
+            i_PACKAGEPIN=pin, i_RESETB=1, i_BYPASS=0, o_PLLOUTGLOBAL=clock, o_LOCK=locked)
 
 
 def pll_for(family: str, input_hz: int, output_hz: int) -> Ecp5Pll | Ice40Pll:

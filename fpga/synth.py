@@ -7,6 +7,7 @@ from pathlib import Path
 import re
 
 from . import tools
+from .dsp import absorb
 from .netlist import mend, top_of
 
 __all__ = ["FAMILIES", "Recipe", "forget", "synthesise"]
@@ -71,7 +72,7 @@ def forget(verilog: str) -> str:
 
 
 def synthesise(verilog: str, top: str, recipe: Recipe, *, store: Path) -> Path:
-    """Netlist of ``verilog``, carry chains mended: a JSON file in a folder under ``store`` with the logs.
+    """Netlist of ``verilog``, carry chains mended and registers moved into multipliers: a JSON file in a folder under ``store`` with the logs.
 
     Raises
     ------
@@ -88,8 +89,10 @@ def synthesise(verilog: str, top: str, recipe: Recipe, *, store: Path) -> Path:
         tools.run("yosys", ["-q", "-l", "synth.log", "-s", "synth.ys"], folder, log="yosys.log")
         netlist = json.loads((folder / "netlist.json").read_text())
         mend(top_of(netlist))
+        if recipe.family == "ecp5":
+            absorb(top_of(netlist))
         (folder / "netlist.json").write_text(json.dumps(netlist))
         (folder / "design.v").unlink()
 
-    key = tools.digest("synthesis 1", verilog, script, tools.version("yosys"))
+    key = tools.digest("synthesis 2", verilog, script, tools.version("yosys"))
     return tools.cached(store / "synthesis", key, make) / "netlist.json"

@@ -1,7 +1,7 @@
 """The top of a board: clock, reset, serial port, lamps, and the device between."""
 from __future__ import annotations
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -14,14 +14,15 @@ from .pll import pll_for
 __all__ = ["Top"]
 
 RESET_SECONDS = 20e-6
-"""Length of the reset after configuration: block RAM of iCE40 reads wrong for the first 3 us or so."""
+"""How long the device waits after configuration: block RAM of iCE40 reads wrong for the first 3 us or so."""
 
 
 class Top(wiring.Component):
     """A device on a board.
 
-    The device runs from the board's oscillator, or from a PLL where the clock is to be another, and is reset for 20 us after
-    the clock is good.
+    The device runs from the board's oscillator, or from a PLL where the clock is to be another, and begins 20 us after the
+    clock is good. Until then ECP5 keeps its clock still, as the registers are configured to their initial values and a reset
+    that reaches across the whole chip in one cycle limits the frequency; iCE40, which can not, resets it.
 
     Parameters
     ----------
@@ -62,21 +63,25 @@ class Top(wiring.Component):
         return m
 
     def _clock(self, m: Module) -> None:
-        """Domain ``sync``, and ``boot``: the same clock, without a reset, that counts the reset's length."""
-        m.domains.sync = sync = ClockDomain(local=True)
+        """Domain ``sync``, and ``boot``: the same clock from the beginning on, that counts until ``sync`` may start."""
+        gated = self.board.family == "ecp5"
+        m.domains.sync = sync = ClockDomain(local=True, reset_less=gated)
         m.domains.boot = boot = ClockDomain(local=True, reset_less=True)
-        locked, good = Signal(), Signal()
+        clock, locked, good = Signal(), Signal(), Signal()
         if self.pll is None:
-            m.d.comb += [sync.clk.eq(self.clk), locked.eq(1)]
+            m.d.comb += [clock.eq(self.clk), locked.eq(1)]
         else:
-            m.submodules.pll = self.pll.instance(self.clk, locked)
-        m.d.comb += boot.clk.eq(ClockSignal())
+            m.submodules.pll = self.pll.instance(self.clk, clock, locked)
+        m.d.comb += boot.clk.eq(clock)
         m.submodules.good = FFSynchronizer(locked, good, o_domain="boot")
         left = Signal(range(int(RESET_SECONDS * self.clock_hz) + 1), init=int(RESET_SECONDS * self.clock_hz))
         reset = Signal(init=1)
         m.d.boot += reset.eq(left != 0)
+        if gated:
+            m.submodules.gate = Instance("DCCA", i_CLKI=clock, i_CE=~reset, o_CLKO=sync.clk)
+        else:
+            m.d.comb += [sync.clk.eq(clock), sync.rst.eq(reset)]
         with m.If(~good):
             m.d.boot += left.eq(left.init)
         with m.Elif(left != 0):
             m.d.boot += left.eq(left - 1)
-        m.d.comb += ResetSignal().eq(reset)

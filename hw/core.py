@@ -16,7 +16,6 @@ from .feed import Feeder, WeightLoader
 from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
-from .stream import Skid
 
 __all__ = ["COUNTERS", "Core"]
 
@@ -143,22 +142,18 @@ class Core(wiring.Component):
         feeder = Feeder(lanes=c.array, depth=c.activation_words)
         loader = WeightLoader(lanes=c.array, depth=c.weight_words)
         array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG), elastic=c.packed)
-        accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators)
+        # As deep as a memory of LUTs where lanes take a vector in a cycle or few; a serial lane takes its time.
+        accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators, room=2 if c.requant == "serial" else 16)
         reduce = Reduce(lanes=c.array)
         post = Post(lanes=c.array, requantizers=c.requant_lanes, serial=c.requant == "serial", channels=c.param_channels,
                     depth=c.activation_words)
-        # Register slices keep what stalls one half of the datapath from reaching into the other in the same cycle.
-        steps, sums = Skid(sequencer.o.payload.shape()), Skid(post.i.payload.shape())
-        for name, unit in (("steps", steps), ("sums", sums), ("feeder", feeder), ("loader", loader), ("array", array),
-                           ("accumulate", accumulate),
-                           ("reduce", reduce), ("post", post)):
+        for name, unit in (("feeder", feeder), ("loader", loader), ("array", array), ("accumulate", accumulate), ("reduce", reduce),
+                           ("post", post)):
             m.submodules[name] = ResetInserter(sequencer.flush)(unit)
-        wiring.connect(m, sequencer.o, steps.i)
-        wiring.connect(m, steps.o, feeder.i)
-        wiring.connect(m, sums.o, post.i)
+        wiring.connect(m, sequencer.o, feeder.i)
 
-        matmul = word.op == Op.MATMUL
-        vector, tag = feeder.o, Signal(len(TAG))
+        vector, tag, matmul, maximum = feeder.o, Signal(len(TAG)), Signal(), Signal()
+        m.d.sync += [matmul.eq(word.op == Op.MATMUL), maximum.eq(word.op == Op.MAX)]
         m.d.comb += [
             feeder.pad.eq(word.pad),
             array.i.valid.eq(vector.valid & matmul), array.i.p.a.eq(vector.p.a), array.i.p.swap.eq(vector.p.swap),
@@ -167,34 +162,36 @@ class Core(wiring.Component):
             array.i_w.p.w.eq(loader.o.p.b), loader.start.eq(sequencer.start), loader.base.eq(word.weights),
             accumulate.i.valid.eq(array.o.valid), array.o.ready.eq(accumulate.i.ready), accumulate.i.p.sum.eq(array.o.p.sum),
             tag.eq(array.o.p.tag),
-            reduce.i.valid.eq(vector.valid & ~matmul), reduce.i.p.a.eq(vector.p.a), reduce.i.p.maximum.eq(word.op == Op.MAX),
+            reduce.i.valid.eq(vector.valid & ~matmul), reduce.i.p.a.eq(vector.p.a), reduce.i.p.maximum.eq(maximum),
             vector.ready.eq(Mux(matmul, array.i.ready, reduce.i.ready)),
         ]
         m.d.comb += [accumulate.i.p[name].eq(tag[n]) for n, name in enumerate(TAG)]
         m.d.comb += [reduce.i.p[name].eq(vector.p[name]) for name in ("first", "last", "hold", "end")]
         m.d.comb += [
-            sums.i.valid.eq(Mux(matmul, accumulate.o.valid, reduce.o.valid)),
-            accumulate.o.ready.eq(matmul & sums.i.ready), reduce.o.ready.eq(~matmul & sums.i.ready),
-            sums.i.p.acc.eq(Mux(matmul, accumulate.o.p.acc, reduce.o.p.acc)),
-            sums.i.p.hold.eq(~matmul & reduce.o.p.hold), sums.i.p.end.eq(Mux(matmul, accumulate.o.p.end, reduce.o.p.end)),
+            post.i.valid.eq(Mux(matmul, accumulate.o.valid, reduce.o.valid)),
+            accumulate.o.ready.eq(matmul & post.i.ready), reduce.o.ready.eq(~matmul & post.i.ready),
+            post.i.p.acc.eq(Mux(matmul, accumulate.o.p.acc, reduce.o.p.acc)),
+            post.i.p.hold.eq(~matmul & reduce.o.p.hold), post.i.p.end.eq(Mux(matmul, accumulate.o.p.end, reduce.o.p.end)),
             post.start.eq(sequencer.start), post.advance.eq(matmul), sequencer.written.eq(post.written),
         ]
         m.d.comb += [getattr(post, name).eq(word[name])
                      for name in ("params", "output", "output_step", "output_wrap", "zero_point", "low", "high")]
         self._memories(m, banks, feeder, loader, post)
+        # What only stops or counts may come a cycle late.
         starved = array.starved & matmul
-        m.d.comb += [
+        m.d.sync += [
             sequencer.wait_weights.eq(starved),
             sequencer.wait_output.eq(vector.valid & ~vector.ready & ~starved),
+            sequencer.error.eq(0),
         ]
         with m.If(feeder.fault):
-            m.d.comb += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(feeder.i.p.address)]
+            m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(feeder.i.p.address)]
         with m.Elif(post.fault):
-            m.d.comb += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(post.fault_address)]
+            m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(post.fault_address)]
         with m.Elif(starved & loader.exhausted):
-            m.d.comb += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(c.weight_words)]
+            m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(c.weight_words)]
         with m.Elif(accumulate.overflow):
-            m.d.comb += [sequencer.error.code.eq(Code.SIZE), sequencer.error.word.eq(c.accumulators)]
+            m.d.sync += [sequencer.error.code.eq(Code.SIZE), sequencer.error.word.eq(c.accumulators)]
 
     def _memories(self, m: Module, banks: dict[Region, Bank], feeder: Feeder, loader: WeightLoader, post: Post) -> None:
         activations, weights, params = banks[Region.ACTIVATIONS], banks[Region.WEIGHTS], banks[Region.PARAMS]

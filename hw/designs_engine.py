@@ -75,7 +75,7 @@ def _runs(lanes: int, rng: np.random.Generator) -> Streams:
 DESIGNS = (
     *(Design(name=f"accumulate_{lanes}x{slots}", summary=f"Accumulators, {lanes} by {slots}, of {width}-bit partial sums.",
              params={"lanes": lanes, "width": width, "slots": slots},
-             component=partial(Accumulate, lanes=lanes, width=width, slots=slots), golden=accumulate,
+             component=partial(Accumulate, lanes=lanes, width=width, slots=slots, room=16), golden=accumulate,
              stimulus=partial(_passes, lanes, width, slots))
       for lanes, width, slots in ((2, 17, 8), (8, 19, 256))),
     *(Design(name=f"reduce_x{lanes}", summary=f"Maximum or sum of runs, {lanes} lanes.", params={"lanes": lanes},

@@ -7,6 +7,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from .stream import Queue, check_positive
+
 __all__ = ["ACC_BITS", "Accumulate", "vector"]
 
 ACC_BITS = 32
@@ -23,7 +25,8 @@ class Accumulate(wiring.Component):
     A pass is a run of vectors beginning with one marked ``swap``; the n-th vector of a pass belongs to slot n.
     Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted (and
     not kept). One vector per cycle; a slot that is still being written delays its next use. Four cycles from
-    input to output. Sums wrap at 32 bits; that they cannot is the compiler's proof.
+    input to output. Nothing stalls on the way: a vector marked ``last`` enters when there is room for its result in a queue, so that no
+    signal has to reach every register. Sums wrap at 32 bits; that they cannot is the compiler's proof.
 
     Parameters
     ----------
@@ -33,6 +36,8 @@ class Accumulate(wiring.Component):
         Bits of a partial sum.
     slots : :class:`int`
         Depth, a power of two.
+    room : :class:`int`
+        Finished vectors that can wait, 5 or more for one per cycle.
 
     Members
     -------
@@ -44,12 +49,13 @@ class Accumulate(wiring.Component):
         High when a vector beyond the last slot is offered, which is then not taken.
     """
 
-    def __init__(self, *, lanes: int, width: int, slots: int) -> None:
+    def __init__(self, *, lanes: int, width: int, slots: int, room: int) -> None:
         if not isinstance(slots, int) or slots < 2 or slots & (slots - 1):
             raise ValueError(f"Slots must be a power of two from 2, not {slots!r}")
         self.lanes = lanes
         self.width = width
         self.slots = slots
+        self.room = check_positive("Room", room)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "sum": vector(lanes, width), "swap": 1, "first": 1, "last": 1, "end": 1}))),
@@ -59,7 +65,10 @@ class Accumulate(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        i, o, bits = self.i, self.o, ceil_log2(self.slots)
+        i, bits = self.i, ceil_log2(self.slots)
+        m.submodules.queue = queue = Queue(self.o.p.shape(), depth=self.room)
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        o = queue.i
         m.submodules.memory = memory = Memory(shape=unsigned(ACC_BITS * self.lanes), depth=self.slots, init=[])
         read, write = memory.read_port(), memory.write_port()
 
@@ -72,33 +81,29 @@ class Accumulate(wiring.Component):
         a_valid, b_valid, c_valid = Signal(), Signal(), Signal()
         a_slot, b_slot, c_slot = (Signal(bits, name=f"{stage}_slot", reset_less=True) for stage in "abc")
         c_last = Signal(reset_less=True)
-        take, move_a, move_b, move_c = Signal(), Signal(), Signal(), Signal()
+        take, promise = Signal(), Signal()
+        free = Signal(range(self.room + 1), init=self.room)
         pending = (a_valid & (a_slot == slot[:bits]) | b_valid & (b_slot == slot[:bits])
                    | c_valid & ~c_last & (c_slot == slot[:bits]))
         hazard = ~i.p.first & pending
         m.d.comb += [
-            move_c.eq(~c_valid | ~c_last | o.ready),
-            move_b.eq(~b_valid | move_c),
-            move_a.eq(~a_valid | move_b),
-            i.ready.eq(move_a & ~hazard & ~slot[-1]),
-            take.eq(i.valid & i.ready),
+            i.ready.eq((free != 0) & ~hazard & ~slot[-1]),
+            take.eq(i.valid & i.ready), promise.eq(take & i.p.last),
             read.addr.eq(slot), read.en.eq(take),
             o.valid.eq(c_valid & c_last),
             write.addr.eq(c_slot), write.en.eq(c_valid & ~c_last),
         ]
         with m.If(take):
-            m.d.sync += [a.eq(i.p), a_slot.eq(slot), count.eq(slot + 1)]
-        with m.If(move_a):
-            m.d.sync += a_valid.eq(take)
-        with m.If(move_b):
-            m.d.sync += [b_valid.eq(a_valid), b.eq(a), b_slot.eq(a_slot)]
-        with m.If(move_c):
-            m.d.sync += [c_valid.eq(b_valid), c_slot.eq(b_slot), c_last.eq(b.last), o.p.end.eq(b.end)]
+            m.d.sync += count.eq(slot + 1)
+        acc, end = Signal(vector(self.lanes, ACC_BITS), reset_less=True), Signal(reset_less=True)
+        m.d.sync += [free.eq(free + (self.o.valid & self.o.ready) - promise),
+                     a.eq(i.p), a_slot.eq(slot), a_valid.eq(take),
+                     b_valid.eq(a_valid), b.eq(a), b_slot.eq(a_slot),
+                     c_valid.eq(b_valid), c_slot.eq(b_slot), c_last.eq(b.last), end.eq(b.end)]
+        m.d.comb += [o.p.acc.eq(acc), o.p.end.eq(end)]
         for n in range(self.lanes):
             before = Signal(signed(ACC_BITS), name=f"before{n}", reset_less=True)
-            with m.If(move_b):
-                m.d.sync += before.eq(Mux(a.first, 0, read.data[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed()))
-            with m.If(move_c):
-                m.d.sync += o.p.acc[n].eq(before + b.sum[n])
-        m.d.comb += write.data.eq(Cat(o.p.acc[n] for n in range(self.lanes)))
+            m.d.sync += [before.eq(Mux(a.first, 0, read.data[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed())),
+                         acc[n].eq(before + b.sum[n])]
+        m.d.comb += write.data.eq(Cat(acc[n] for n in range(self.lanes)))
         return m

@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 
 from .engine import vector
 from .loops import ADDRESS_BITS
+from .stream import Skid
 
 __all__ = ["Feeder", "WeightLoader"]
 
@@ -17,7 +18,7 @@ FLAGS = {"swap": 1, "first": 1, "last": 1, "hold": 1, "end": 1}
 class Feeder(wiring.Component):
     """Reads the activation word of each step, or puts ``pad`` in its place.
 
-    One step per cycle, one cycle of latency. A step whose word does not exist is not taken and
+    One step per cycle, two cycles of latency; no combinational path from ``o.ready``. A step whose word does not exist is not taken and
     raises ``fault``.
 
     Parameters
@@ -51,10 +52,12 @@ class Feeder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        i, o = self.i, self.o
+        m.submodules.output = output = Skid(self.o.p.shape())
+        wiring.connect(m, output.o, wiring.flipped(self.o))
+        i, o = self.i, output.i
         free = ~o.valid | o.ready
         take = i.valid & i.ready
-        outside = Signal(reset_less=True)
+        outside, flags = Signal(reset_less=True), Signal(data.StructLayout(FLAGS), reset_less=True)
         m.d.comb += [
             self.fault.eq(i.valid & i.p.inside & (i.p.address[ceil_log2(self.depth):] != 0)),
             i.ready.eq(free & ~self.fault),
@@ -63,7 +66,8 @@ class Feeder(wiring.Component):
         with m.If(free):
             m.d.sync += o.valid.eq(take)
         with m.If(take):
-            m.d.sync += [outside.eq(~i.p.inside)] + [o.p[name].eq(i.p[name]) for name in FLAGS]
+            m.d.sync += [outside.eq(~i.p.inside)] + [flags[name].eq(i.p[name]) for name in FLAGS]
+        m.d.comb += [o.p[name].eq(flags[name]) for name in FLAGS]
         for n in range(self.lanes):
             m.d.comb += o.p.a[n].eq(Mux(outside, self.pad, self.read_data[8 * n:8 * n + 8].as_signed()))
         return m

@@ -212,5 +212,6 @@ class Link(wiring.Component):
         extra = {"framing_errors": self.phy_framing, "overflows": self.phy_overflow}
         for name in COUNTERS:
             counter = Signal(self.counter_bits, name=name)
-            m.d.sync += counter.eq(counter + (getattr(r, f"add_{name}") | extra.get(name, 0)))
+            event = Signal(name=f"event_{name}")
+            m.d.sync += [event.eq(getattr(r, f"add_{name}") | extra.get(name, 0)), counter.eq(counter + event)]
             m.d.comb += getattr(self, name).eq(counter)

@@ -88,17 +88,21 @@ class Post(wiring.Component):
         met_valid, met_params = Signal(), Signal(len(self.param_data), reset_less=True)
         move, pass_on = Signal(), Signal()
         now = Signal(17)
-        lost = i.valid & (now[ceil_log2(self.channels // self.lanes):] != 0)
+        lost, lost_channel, channel = Signal(), Signal(24, reset_less=True), Signal(24, reset_less=True)
         m.d.comb += [
             now.eq(tile + second),
             pass_on.eq(~met_valid | lanes[0].i.ready),
-            move.eq((~busy | pass_on) & ~lost),
+            move.eq(~busy | pass_on),
             self.param_enable.eq(i.valid & move),
             self.param_address.eq(Cat(group[:ceil_log2(groups)], now)),
             i.ready.eq(move & (group == groups - 1)),
         ]
+        # What has no parameters is not passed on, and nothing after it is.
+        missing = Signal(17 - ceil_log2(self.channels // self.lanes), reset_less=True)
+        with m.If(busy & missing.any() & ~lost):
+            m.d.sync += [lost.eq(1), lost_channel.eq(channel)]
         with m.If(pass_on):
-            m.d.sync += [met_valid.eq(busy), met.eq(kept), met_params.eq(self.param_data)]
+            m.d.sync += [met_valid.eq(busy & ~missing.any() & ~lost), met.eq(kept), met_params.eq(self.param_data)]
         with m.If(move):
             m.d.sync += busy.eq(i.valid)
         with m.Elif(pass_on):
@@ -108,21 +112,22 @@ class Post(wiring.Component):
                 for g in range(groups):
                     with m.Case(g):
                         m.d.sync += [kept.acc[n].eq(i.p.acc[g * count + n]) for n in range(count)]
-            m.d.sync += [kept.hold.eq(i.p.hold), kept.end.eq(i.p.end), group.eq(group + 1)]
+            m.d.sync += [kept.hold.eq(i.p.hold), kept.end.eq(i.p.end), group.eq(group + 1),
+                         missing.eq(now[ceil_log2(self.channels // self.lanes):]), channel.eq(now << ceil_log2(self.lanes))]
             with m.If(group == groups - 1):
                 m.d.sync += [group.eq(0), second.eq(i.p.hold)]
                 with m.If(i.p.end & self.advance):
                     m.d.sync += tile.eq(tile + 1)
         with m.If(self.start):
             m.d.sync += [tile.eq(self.params[ceil_log2(self.lanes):]), second.eq(0), group.eq(0), busy.eq(0),
-                         met_valid.eq(0)]
+                         met_valid.eq(0), lost.eq(0)]
         for n, lane in enumerate(lanes):
             param = data.View(PARAM, met_params[8 * PARAM_BYTES * n:8 * PARAM_BYTES * (n + 1)])
             m.d.comb += [
                 lane.i.valid.eq(met_valid), lane.i.p.acc.eq(met.acc[n]), lane.i.p.bias.eq(param.bias), lane.i.p.b.eq(param.b),
                 lane.i.p.c.eq(param.c), lane.i.p.hold.eq(met.hold), lane.i.p.tag.eq(met.end),
             ]
-        self._write(m, lanes, groups, lost, now << ceil_log2(self.lanes))
+        self._write(m, lanes, groups, lost, lost_channel)
         return m
 
     def _write(self, m: Module, lanes: list[RequantizeLane], groups: int, lost: Value, channel: Value) -> None:

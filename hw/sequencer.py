@@ -97,10 +97,11 @@ class Sequencer(wiring.Component):
             self.instruction.eq(word), nest.instruction.eq(word),
             self.status.eq(Cat(state, code, pc)), self.running.eq(state == State.RUNNING),
             self.fetch_address.eq(Cat(fetched[:4], pc[:-1])), self.fetch_enable.eq((phase == Phase.FETCH) & (fetched != WORDS)),
-            self.flush.eq((phase == Phase.FLUSH) | (phase == Phase.REST)), self.start.eq(phase == Phase.BEGIN), nest.start.eq(self.start),
+            self.start.eq(phase == Phase.BEGIN), nest.start.eq(self.start),
             self.log_address.eq(Cat(slot, pc[:-1])), self.log_enable.eq(phase == Phase.LOG),
         ]
-        m.d.sync += arriving.eq(self.fetch_enable)
+        # A register, as it goes far: high until the cycle before BEGIN.
+        m.d.sync += [arriving.eq(self.fetch_enable), self.flush.eq((phase == Phase.FETCH) | (phase == Phase.REST))]
         with m.If(arriving):
             m.d.sync += word.eq(Cat(word.as_value()[32:], self.fetch_data))
         self._steps(m, nest, word)

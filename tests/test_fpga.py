@@ -171,7 +171,7 @@ def test_build(small, name, suffix, clock):
     file = folder / report["file"]
     assert file.suffix == suffix and file.stat().st_size > 50_000
     assert steps == ["Verilog", "synthesis", "place and route, seed 1", "packing", "picture"] and set(report["seconds"]) == set(steps)
-    assert [entry["constraint_mhz"] for entry in report["clocks"].values()] == [clock]
+    assert {entry["constraint_mhz"] for entry in report["clocks"].values()} == {clock}
     assert all(entry["mhz"] >= clock for entry in report["clocks"].values())
     assert {kind: available for kind, (_, available) in report["cells"].items()} == dict(board(name).capacity)
     logic = report["cells"]["TRELLIS_COMB" if suffix == ".bit" else "ICESTORM_LC"][0]

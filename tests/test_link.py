@@ -349,6 +349,8 @@ def test_physical_errors_are_counted() -> None:
         await b.step()
         b.ctx.set(b.link.phy_framing, 0)
         await b.step()
+        b.ctx.set(b.link.phy_overflow, 0)
+        await b.step()
         assert b.counters() == {"framing_errors": 2, "overflows": 2}
     simulate(body)
 
