@@ -42,16 +42,17 @@ def gen(names: tuple[str, ...], config: str | None, uart: bool, output: Path) ->
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[DESIGN]...")
-@click.option("--full", is_flag=True, help="At least a million cases where not every input can be tried.")
-def verify(names: tuple[str, ...], full: bool) -> int:
-    """Hold designs against the golden model: simulated, synthesised, proved. All of the catalogue without DESIGN.
+@click.option("--full", is_flag=True, help="A million cases where not every input can be tried, and 200 mutants.")
+@click.option("--report", metavar="FILE", help="Write the table as markdown too.")
+def verify(names: tuple[str, ...], full: bool, report: str | None) -> int:
+    """Hold designs against the golden model: simulated, synthesised, proved, mutated. All of the catalogue without DESIGN.
 
     \b
     mantissa verify
     mantissa verify requantize_half_even --full
     """
     from .sim_tb.verify import main
-    return main([*names, *["--full"] * full])
+    return main([*names, *["--full"] * full, *(["--report", report] if report else [])])
 
 
 @click.command()

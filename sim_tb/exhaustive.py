@@ -14,9 +14,9 @@ from ..gen.designs import verilog_of
 from ..hw.payload import Words, bits, count, enumerate_all, pack, ports, unpack, used
 from .netlist import library_of
 from .simulate import STALLS
-from .verilator import Harness, Run
+from .verilator import Harness, Run, WrongError
 
-__all__ = ["ENUMERABLE", "Cases", "compare", "harness", "measure", "run_cases"]
+__all__ = ["ENUMERABLE", "Cases", "compare", "drawn", "every", "harness", "measure", "mess", "run_cases"]
 
 ENUMERABLE = 24
 """Input bits up to which every input is tried."""
@@ -40,10 +40,11 @@ def harness(design: Design, *, folder: Path, optimize: int = 1) -> Harness:
     return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize)
 
 
-def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0) -> Cases:
+def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0,
+              whole: bool = False) -> Cases:
     """Compare the model with the golden function on all inputs of a small stateless design, on ``least`` drawn ones of others.
 
-    With ``least`` below what enumeration takes, inputs are drawn from the stimulus: a short run of a small design.
+    A stateless design of up to 24 input bits is enumerated if that takes ``least`` or fewer, or if it is to be verified ``whole``.
 
     Raises
     ------
@@ -51,25 +52,25 @@ def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: 
         At the first transaction that differs, or if nothing was compared.
     """
     start, spent, total = time.monotonic(), 0.0, 0
-    every = design.stateless and bits(model.inputs) <= ENUMERABLE and 1 << bits(model.inputs) <= max(least, 1 << 12)
-    batches = _all(model.inputs) if every else _drawn(design, model.inputs, seed)
+    whole = design.stateless and bits(model.inputs) <= ENUMERABLE and (whole or 1 << bits(model.inputs) <= max(least, 1 << 12))
+    batches = every(model.inputs) if whole else drawn(design, model.inputs, seed)
     for n, (raw, streams) in enumerate(batches):
         want = {port: pack(layout, design.golden(streams)[port]) for port, layout in model.outputs.items()}
         begin = time.monotonic()
-        result = model.run(raw, {port: len(rows) for port, rows in want.items()}, stall=stall, seed=seed + n)
+        compare(model, raw, want, streams, stall=stall, seed=seed + n)
         spent += time.monotonic() - begin
-        compare(design.name, model.outputs, result, want, streams)
         total += sum(len(rows) for rows in want.values())
-        if not every and total >= least:
+        if not whole and total >= least:
             break
         if n == 3 and not total:
             break
     if not total:
         raise AssertionError(f"{design.name}: no case was compared")
-    return Cases(count=total, exhaustive=every, rate=total / max(spent, 1e-9), seconds=time.monotonic() - start)
+    return Cases(count=total, exhaustive=whole, rate=total / max(spent, 1e-9), seconds=time.monotonic() - start)
 
 
-def _all(inputs: Mapping[str, data.Layout]) -> Iterator[tuple[dict[str, Words], Streams]]:
+def every(inputs: Mapping[str, data.Layout]) -> Iterator[tuple[dict[str, Words], Streams]]:
+    """All inputs there are of a design with one input stream, in chunks: raw payloads and transactions."""
     (port, layout), = inputs.items()
     stop = 1 << bits(inputs)
     for start in range(0, stop, CHUNK):
@@ -77,31 +78,40 @@ def _all(inputs: Mapping[str, data.Layout]) -> Iterator[tuple[dict[str, Words], 
         yield {port: raw}, {port: unpack(layout, raw)}
 
 
-def _drawn(design: Design, inputs: Mapping[str, data.Layout], seed: int) -> Iterator[tuple[dict[str, Words], Streams]]:
+def drawn(design: Design, inputs: Mapping[str, data.Layout], seed: int) -> Iterator[tuple[dict[str, Words], Streams]]:
+    """Stimuli without end: raw payloads and transactions."""
     while True:
         streams = design.stimulus(np.random.default_rng(seed))
         seed += 1
         yield {port: pack(layout, streams[port]) for port, layout in inputs.items()}, streams
 
 
-def compare(name: str, outputs: Mapping[str, data.Layout], result: Run, want: Mapping[str, Words], streams: Streams) -> None:
-    """Refuse outputs that are not what the golden function says.
+def compare(model: Harness, raw: Mapping[str, Words], want: Mapping[str, Words], streams: Streams, *, stall: str, seed: int) -> Run:
+    """Run the model on ``raw``, which ``streams`` pack to, and refuse outputs that are not what the golden function says.
+
+    With stalls, a reset after some cycles of use comes first.
 
     Raises
     ------
     AssertionError
         With the first transaction that differs.
     """
-    for port, right in want.items():
-        wrong = np.flatnonzero((result.outputs[port] != right).any(axis=1))
-        if len(wrong):
-            n = int(wrong[0])
-            got, golden = (unpack(outputs[port], rows[n:n + 1]) for rows in (result.outputs[port], right))
-            fields = [field for field in got if (got[field] != golden[field]).any()]
-            cause = {source: {field: column[n].tolist() for field, column in rows.items()}
-                     for source, rows in streams.items() if n < count(rows)}
-            raise AssertionError(f"{name}: transaction {n} of {port} has {({f: got[f][0].tolist() for f in fields})}, golden says "
-                                 f"{({f: golden[f][0].tolist() for f in fields})}; transaction {n} of the inputs is {cause}")
+    counts = {port: len(rows) for port, rows in want.items()}
+    try:
+        return model.run(raw, counts, want=want, stall=stall, seed=seed, before=mess(stall, seed))
+    except WrongError as wrong:
+        port, n = wrong.port, wrong.index
+        got, golden = (unpack(model.outputs[port], rows) for rows in (wrong.got, want[port][n:n + 1]))
+        fields = [field for field in got if (got[field] != golden[field]).any()]
+        cause = {source: {field: column[n].tolist() for field, column in rows.items()}
+                 for source, rows in streams.items() if n < count(rows)}
+        raise AssertionError(f"{model.top}: transaction {n} of {port} has {({f: got[f][0].tolist() for f in fields})}, golden says "
+                             f"{({f: golden[f][0].tolist() for f in fields})}; transaction {n} of the inputs is {cause}") from None
+
+
+def mess(stall: str, seed: int) -> int:
+    """Cycles of use that a reset ends before a run: none without stalls, else up to 300."""
+    return 0 if stall == "none" else 1 + (seed + 1) * 7919 % 300
 
 
 def measure(design: Design, model: Harness, seed: int = 0) -> dict[str, object]:

@@ -1,10 +1,12 @@
 // Streams into a Verilated module and out of it, at full speed or with stalls.
 //
 // ports.h, generated, defines Vtop's streams: INPUTS(X) and OUTPUTS(X) apply X(number, valid, ready, payload, words) to each,
-// PLAIN(X) applies X(signal) to inputs that are no streams, CLOCKED says whether there are clk and rst.
+// PLAIN(X) applies X(signal) to inputs that are no streams, CLOCKED says whether there are clk and rst, MUTANT is the input that
+// selects a mutant if there is one.
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include "Vtop.h"
 #include "verilated.h"
 #include "ports.h"
@@ -24,7 +26,7 @@ template <class T> inline void get(const T& port, uint32_t* words) {
 template <size_t N> inline void get(const VlWide<N>& port, uint32_t* words) { for (size_t n = 0; n < N; n++) words[n] = port[n]; }
 
 enum Stall { NONE, RANDOM, BURSTY };
-enum Outcome { DONE, STUCK, UNSTEADY, TOO_MANY };
+enum Outcome { DONE, STUCK, UNSTEADY, TOO_MANY, WRONG, UNSETTLED };
 
 // Whether to pause, cycle by cycle.
 struct Pause {
@@ -46,32 +48,31 @@ constexpr int N_IN = 0 INPUTS(COUNT), N_OUT = 0 OUTPUTS(COUNT);
 constexpr uint32_t MOST_WORDS = 1024;
 constexpr uint64_t TAIL = 64;          // cycles in which nothing may follow the last transaction expected
 
+struct Options { uint64_t stall, seed, idle, cycles, mutant, before; };
 struct Stats { uint64_t cycles, first_in, port; uint64_t taken[8], given[8], waited[8], first_out[8], last_out[8]; };
 
-template <bool STALLS>
-int run(const uint32_t* const* in, const uint64_t* in_count, uint32_t* const* out, const uint64_t* out_count, Stall stall, uint64_t seed,
-        uint64_t idle_limit, Stats& s) {
-    VerilatedContext context;
-    context.randReset(0);
-    auto top = std::make_unique<Vtop>(&context, "top");
+struct Streams {
+    const uint32_t* const* in;
+    const uint64_t* in_count;
+    uint32_t* const* out;              // kept here, or compared with want
+    const uint32_t* const* want;
+    const uint64_t* out_count;
+};
+
+// Streams until all that is expected came, or, if it is only to leave a mess behind, for some cycles without looking at anything.
+template <bool STALLS, bool MESS>
+int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s) {
+    Vtop* const top = &module;
+    const Stall stall = MESS ? RANDOM : Stall(options.stall);
+    const uint64_t seed = options.seed + MESS;
+    const auto [in, in_count, out, want, out_count] = streams;
     Pause pause_in[N_IN + 1], pause_out[N_OUT + 1];
     for (int n = 0; n < N_IN; n++) pause_in[n].state = (seed * 2654435761u + n + 1) * 0x9e3779b97f4a7c15u | 1;
     for (int n = 0; n < N_OUT; n++) pause_out[n].state = (seed * 2654435761u + n + 101) * 0x9e3779b97f4a7c15u | 1;
     bool offered[N_IN + 1] = {}, held[N_OUT + 1] = {};
     static thread_local uint32_t before[N_OUT + 1][MOST_WORDS], now[MOST_WORDS];
-    std::memset(&s, 0, sizeof s);
+    s = Stats{};
     s.first_in = ~0ull;
-#define ZERO(signal) top->signal = 0;
-    PLAIN(ZERO)
-#define QUIET(n, valid, ready, payload, words) top->valid = 0;
-    INPUTS(QUIET)
-#define CLOSED(n, valid, ready, payload, words) top->ready = 0;
-    OUTPUTS(CLOSED)
-#if CLOCKED
-    top->rst = 1;
-    for (int n = 0; n < 2; n++) { top->clk = 0; top->eval(); top->clk = 1; top->eval(); }
-    top->rst = 0;
-#endif
     uint64_t idle = 0, tail = 0, cycle = 0;
     for (;; cycle++) {
 #define DRIVE(n, valid, ready, payload, words) \
@@ -101,31 +102,74 @@ int run(const uint32_t* const* in, const uint64_t* in_count, uint32_t* const* ou
         } \
         if (top->valid && top->ready) { \
             if (s.given[n] == out_count[n]) { s.port = n; s.cycles = cycle; return TOO_MANY; } \
-            get(top->payload, out[n] + s.given[n] * words); \
+            if (want) { \
+                get(top->payload, now); \
+                if (std::memcmp(now, want[n] + s.given[n] * words, 4 * words)) { \
+                    std::memcpy(out[n], now, 4 * words); \
+                    s.port = n; s.cycles = cycle; return WRONG; \
+                } \
+            } else get(top->payload, out[n] + s.given[n] * words); \
             if (!s.given[n]) s.first_out[n] = cycle; \
             s.last_out[n] = cycle; s.given[n]++; moved = true; \
             held[n] = false; \
         } else if (STALLS && top->valid) { held[n] = true; s.waited[n]++; get(top->payload, before[n]); } \
         complete &= s.given[n] == out_count[n];
-        OUTPUTS(GIVEN)
+        if constexpr (!MESS) { OUTPUTS(GIVEN) }
 #if CLOCKED
         top->clk = 1;
         top->eval();
 #endif
+        if (MESS) {
+            if (cycle == options.before) return DONE;
+            continue;
+        }
         idle = moved ? 0 : idle + 1;
         if (complete && tail++ == TAIL) break;
-        if (!complete && idle > idle_limit) { s.cycles = cycle; return STUCK; }
+        if (!complete && (idle > options.idle || cycle > options.cycles)) { s.cycles = cycle; return STUCK; }
     }
     s.cycles = cycle;
-    top->final();
     return DONE;
+}
+
+// A reset, which must undo whatever was.
+void reset(Vtop& module, int cycles) {
+    Vtop* const top = &module;
+#define QUIET(n, valid, ready, payload, words) top->valid = 0;
+    INPUTS(QUIET)
+#define CLOSED(n, valid, ready, payload, words) top->ready = 0;
+    OUTPUTS(CLOSED)
+#if CLOCKED
+    top->rst = 1;
+    for (int n = 0; n < cycles; n++) { top->clk = 0; top->eval(); top->clk = 1; top->eval(); }
+    top->rst = 0;
+#endif
 }
 
 }  // namespace
 
-extern "C" int harness_run(const uint32_t* const* in, const uint64_t* in_count, uint32_t* const* out, const uint64_t* out_count, int stall,
-                           uint64_t seed, uint64_t idle_limit, void* stats) {
+extern "C" int harness_run(const uint32_t* const* in, const uint64_t* in_count, uint32_t* const* out, const uint32_t* const* want,
+                           const uint64_t* out_count, const void* chosen, void* stats) {
     auto& s = *static_cast<Stats*>(stats);
-    return stall == NONE ? run<false>(in, in_count, out, out_count, NONE, seed, idle_limit, s)
-                         : run<true>(in, in_count, out, out_count, Stall(stall), seed, idle_limit, s);
+    const auto& options = *static_cast<const Options*>(chosen);
+    const Streams streams{in, in_count, out, want, out_count};
+    VerilatedContext context;
+    context.randReset(0);
+    auto top = std::make_unique<Vtop>(&context, "top");
+#define ZERO(signal) top->signal = 0;
+    PLAIN(ZERO)
+#ifdef MUTANT
+    top->MUTANT = options.mutant;
+#endif
+    try {
+        reset(*top, 2);
+        if (CLOCKED && options.before) {
+            loop<true, true>(*top, streams, options, s);
+            reset(*top, 1);
+        }
+        const int outcome = options.stall == NONE ? loop<false, false>(*top, streams, options, s) : loop<true, false>(*top, streams, options, s);
+        top->final();
+        return outcome;
+    } catch (const std::runtime_error&) {
+        return UNSETTLED;
+    }
 }

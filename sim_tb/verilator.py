@@ -20,17 +20,35 @@ import numpy as np
 from ..hw.payload import Words, words_of
 from .simulate import STALLS
 
-__all__ = ["Harness", "HarnessError", "Run", "root"]
+__all__ = ["Harness", "HarnessError", "Run", "SELECTOR", "WrongError", "root"]
+
+SELECTOR = "mutant"
+"""Input that selects a mutant, in modules that have some."""
 
 SOURCE = Path(__file__).with_name("harness.cpp")
 OPTIONS = ("--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert", "-Wno-fatal",
            "-Wno-lint", "-Wno-style", "--output-split", "20000")
 FLAGS = ("-std=c++20", "-fPIC", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH", "-fvisibility=default")
+FATAL = """#include <stdexcept>
+void vl_fatal(const char*, int, const char*, const char* message) { throw std::runtime_error(message); }
+"""                                                 # Verilator's own would end the process
 PORTS = 8
 
 
 class HarnessError(AssertionError):
     """The module did something no stream may do, or nothing at all."""
+
+
+class WrongError(HarnessError):
+    """An output gave what it should not."""
+
+    def __init__(self, sentence: str, *, port: str, index: int, got: Words) -> None:
+        super().__init__(sentence)
+        self.port, self.index, self.got = port, index, got
+
+
+class _Options(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("stall", "seed", "idle", "cycles", "mutant", "before")]
 
 
 class _Stats(ctypes.Structure):
@@ -78,7 +96,7 @@ def _compiler() -> str:
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps([*parts, OPTIONS, FLAGS, metadata.version("verilator")], default=str).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps([*parts, OPTIONS, FLAGS, FATAL, metadata.version("verilator")], default=str).encode()).hexdigest()[:24]
 
 
 def _runtime(folder: Path) -> Path:
@@ -87,7 +105,7 @@ def _runtime(folder: Path) -> Path:
     if not target.exists():
         include = root() / "include"
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            text = f'#include "{include}/verilated.cpp"\n#include "{include}/verilated_threads.cpp"\n'
+            text = f'#define VL_USER_FATAL\n#include "{include}/verilated.cpp"\n#include "{include}/verilated_threads.cpp"\n{FATAL}'
             (Path(scratch) / "runtime.cpp").write_text(text)
             options = (*FLAGS, "-O1", f"-I{include}", f"-I{include / 'vltstd'}")
             _call([_compiler(), *options, "-c", "runtime.cpp", "-o", "runtime.o"], Path(scratch))
@@ -133,7 +151,8 @@ class Harness:
         module = re.search(rf"^module \\?{re.escape(self.top)}\b.*?^endmodule", verilog, re.M | re.S)
         if module is None:
             raise ValueError(f"Verilog has no module {self.top}")
-        declared = set(re.findall(r"^\s*input (?:wire )?(?:\[[^\]]*\] )?(\w+)\s*;", module[0], re.M))
+        body = re.sub(r"\bfunction\b.*?\bendfunction\b", "", module[0], flags=re.S)          # a function has inputs too
+        declared = set(re.findall(r"^\s*input (?:wire )?(?:\[[^\]]*\] )?(\w+)\s*;", body, re.M))
 
         def table(name: str, streams: Mapping[str, data.Layout]) -> str:
             rows = (f"X({n}, {', '.join(_mangled(f'{port}__{part}') for part in ('valid', 'ready', 'payload'))}, {words_of(layout)})"
@@ -141,8 +160,9 @@ class Harness:
             return f"#define {name}(X) {' '.join(rows)}\n"
         known = {f"{port}__{part}" for port in (*self.inputs, *self.outputs) for part in ("valid", "ready", "payload")} | {"clk", "rst"}
         plain = " ".join(f"X({_mangled(name)})" for name in sorted(declared - known))
+        mutant = f"#define MUTANT {SELECTOR}\n" if SELECTOR in declared else ""
         return (table("INPUTS", self.inputs) + table("OUTPUTS", self.outputs) + f"#define PLAIN(X) {plain}\n"
-                f"#define CLOCKED {int('clk' in declared)}\n")
+                f"#define CLOCKED {int('clk' in declared)}\n{mutant}")
 
     def _build(self, verilog: str, header: str, library: Path, optimize: int) -> None:
         runtime = _runtime(library.parent)
@@ -158,27 +178,50 @@ class Harness:
                    str(runtime.resolve()), "-o", "all.so"], folder)
             (folder / "all.so").replace(library)
 
-    def run(self, sent: Mapping[str, Words], expected: Mapping[str, int], *, stall: str = "none", seed: int = 0, idle: int = 10_000) -> Run:
+    def run(self, sent: Mapping[str, Words], expected: Mapping[str, int], *, want: Mapping[str, Words] | None = None, stall: str = "none",
+            seed: int = 0, idle: int = 10_000, cycles: int = 1 << 62, mutant: int = 0, before: int = 0) -> Run:
         """Send raw payloads, collect as many as are expected.
+
+        Parameters
+        ----------
+        sent
+            Payloads by input.
+        expected
+            How many payloads by output.
+        want
+            What they must be: compared as they come, and not kept.
+        idle, cycles
+            Cycles without a transfer, and cycles in all, after which it is stuck.
+        mutant
+            Value of the input that selects a mutant, if the module has one.
+        before
+            Cycles of use, with stalls, that a reset ends before the run.
 
         Raises
         ------
         HarnessError
-            If nothing moves for ``idle`` cycles before all is there, an output drops or changes what it offers, or gives too many.
+            If nothing moves for ``idle`` cycles before all is there, an output drops or changes what it offers, gives too many or not
+            what it should, or a loop of logic does not settle.
         """
         ins = {port: np.ascontiguousarray(sent[port], np.uint32) for port in self.inputs}
-        outs = {port: np.zeros((expected[port], words_of(layout)), np.uint32) for port, layout in self.outputs.items()}
-        stats = _Stats()
-        outcome = self._run(_pointers(ins), _counts(ins), _pointers(outs), _counts(outs), STALLS.index(stall), ctypes.c_uint64(seed),
-                            ctypes.c_uint64(idle), ctypes.byref(stats))
+        outs = {port: np.zeros((1 if want else expected[port], words_of(layout)), np.uint32) for port, layout in self.outputs.items()}
+        wanted = {port: np.ascontiguousarray(want[port], np.uint32) for port in self.outputs} if want else None
+        options, stats = _Options(STALLS.index(stall), seed, idle, cycles, mutant, before), _Stats()
+        outcome = self._run(_pointers(ins), _counts(ins), _pointers(outs), _pointers(wanted) if wanted else None,
+                            (ctypes.c_uint64 * len(outs))(*(expected[port] for port in outs)), ctypes.byref(options), ctypes.byref(stats))
         given = {port: int(stats.given[n]) for n, port in enumerate(outs)}
         if outcome:
             port = list(outs)[stats.port]
+            when = f"in cycle {stats.cycles}, stalls {stall}"
+            if outcome == 4:
+                raise WrongError(f"{self.top}: transaction {given[port]} of {port} is not what the golden function says, {when}",
+                                 port=port, index=given[port], got=outs[port])
             what = {1: f"nothing moved for {idle} cycles; gave {given} of {dict(expected)}",
-                    2: f"{port} dropped or changed what it offered", 3: f"{port} gave more than {expected[port]}"}[outcome]
-            raise HarnessError(f"{self.top}: {what}, in cycle {stats.cycles}, stalls {stall}")
+                    2: f"{port} dropped or changed what it offered", 3: f"{port} gave more than {expected[port]}",
+                    5: "a combinational loop does not settle"}[outcome]
+            raise HarnessError(f"{self.top}: {what}, {when}")
         spans = {port: int(stats.last_out[n] - stats.first_out[n]) for n, port in enumerate(outs)}
-        return Run(outputs=outs, cycles=stats.cycles, taken={port: int(stats.taken[n]) for n, port in enumerate(ins)},
+        return Run(outputs={} if want else outs, cycles=stats.cycles, taken={port: int(stats.taken[n]) for n, port in enumerate(ins)},
                    waited={port: int(stats.waited[n]) for n, port in enumerate(outs)},
                    latency={port: int(stats.first_out[n] - stats.first_in) for n, port in enumerate(outs)},
                    throughput={port: round((given[port] - 1) / span, 4) if span else 0.0 for port, span in spans.items()})

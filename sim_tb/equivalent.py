@@ -1,0 +1,272 @@
+"""Proofs that a mutant is no other design: its outputs are the design's in every cycle, whatever comes in.
+
+Equal means what a user of the streams can see: every ready and valid is equal, and so is every payload that is valid. Inputs do all that
+the stream rules allow, resets included. The proof is induction over the pair of design and mutant, which begin in one state. Its
+invariant is found by refutation: that each bit of each register is equal in both, or is equal while some control bit has some
+value, and which values of small registers the design does not reach; whatever the solver finds a step out of is dropped until
+nothing is. Then the outputs must follow.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+import re
+import tempfile
+
+import z3
+
+from ..design import Design
+from ..hw.payload import ports, used
+from .mutants import Mutant, apply
+from .netlist import library_of
+from .verilator import SELECTOR
+
+__all__ = ["Prover"]
+
+SCRIPT = """
+{library}
+hierarchy -check -top {top}
+proc
+flatten
+{fine}
+opt_clean
+memory_nordff
+async2sync
+formalff -setundef -clk2ff -hierarchy
+setundef -undriven -anyseq
+opt_clean
+dffunmap
+write_smt2 -wires mutated.smt2
+"""
+
+SMALL = 5
+"""Bits of a register up to which its values are candidates of the invariant."""
+
+MOST = 80
+"""Candidates of each kind at most."""
+
+
+class Prover:
+    """Decides about mutants of one design.
+
+    Parameters
+    ----------
+    design, mutants
+        All that will be asked about.
+    seconds
+        Time for one question to the solver; what it can not answer is not proved.
+    """
+
+    def __init__(self, design: Design, mutants: Sequence[Mutant], *, seconds: float = 20) -> None:
+        self.top = design.name
+        self.seconds = seconds
+        self.inputs, self.outputs = ports(used(design.component()))
+        self._read(_smt(design, mutants))
+        self.ends = self._state(self._end, self.registers, 0)
+        self.next = self._state(self._next, self.registers, 0)
+        self.rules, self.memory = self._rules()
+        self.after = [(self.registers[name], value) for name, value in self.next.items()] + list(self.memory.values())
+        self.reached = self._reached()
+        values, signs = self._signs()
+        self.signs = [*signs, *values[:MOST]]
+        self.later = [z3.substitute(sign, *self.after) for sign in self.signs]
+        self.common = len(self.signs)
+
+    def _read(self, text: str) -> None:
+        """Next state and outputs as terms over one variable for each register and input."""
+        top = self.top
+        wires = {name: int(width) for name, width in re.findall(r"^; yosys-smt2-(?:wire|input|output|register) (\S+) (\d+)$", text, re.M)}
+        ends = ["rst", SELECTOR] + [f"{port}__{part}" for port in (*self.inputs, *self.outputs) for part in ("valid", "ready", "payload")]
+        ends = [end for end in ends if wires.get(end)]
+        text += f"(declare-const now |{top}_s|)\n(declare-const then |{top}_s|)\n(assert (|{top}_t| now then))\n"
+        for end in ends:
+            sort = "Bool" if wires[end] == 1 else f"(_ BitVec {wires[end]})"
+            text += f"(declare-const |end {end}| {sort})\n(assert (= |end {end}| (|{top}_n {end}| now)))\n"
+        found = list(z3.parse_smt2_string(text))
+        steps, probes = found[:len(found) - len(ends)], found[len(found) - len(ends):]
+        steps = [part for step in steps for part in (step.children() if z3.is_and(step) else [step]) if z3.is_eq(part)]
+        nexts = {step.arg(1).decl().name(): step.arg(0) for step in steps}
+        now = z3.Const("now", z3.DeclareSort(f"{top}_s"))
+        self._terms = {term.decl().name(): term for term in _walk(found) if term.num_args() == 1 and term.arg(0).eq(now)}
+        self.registers = {name: z3.Const(f"r {name}", term.sort()) for name, term in self._terms.items() if name in nexts}
+        self.free = {name: z3.Const(f"i {name}", term.sort()) for name, term in self._terms.items() if name not in nexts}
+        self._next = {name: nexts[name] for name in self.registers}
+        self._end = {end: probe.arg(1) for end, probe in zip(ends, probes, strict=True)}
+        self.selector = self._end[SELECTOR]
+
+    def _state(self, terms: Mapping[str, z3.ExprRef], registers: Mapping[str, z3.ExprRef], number: int) -> dict[str, z3.ExprRef]:
+        """``terms`` of a mutant in a state."""
+        values = {**self.free, **registers}
+        pairs = [(term, values[name]) for name, term in self._terms.items()]
+        selector = z3.substitute(self.selector, *pairs)
+        pick = (selector, z3.BoolVal(bool(number)) if z3.is_bool(selector) else z3.BitVecVal(number, selector.size()))
+        return {name: z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick)) for name, term in terms.items()}
+
+    def _rules(self) -> tuple[z3.BoolRef, dict[str, tuple[z3.ExprRef, z3.ExprRef]]]:
+        """What inputs keep to; and what must be remembered for that, with what becomes of it."""
+        rules, memory = [], {}
+        for port in self.inputs:
+            valid, ready, payload = (self.ends.get(f"{port}__{part}") for part in ("valid", "ready", "payload"))
+            waited = z3.Bool(f"waited {port}")
+            memory[f"waited {port}"] = waited, z3.And(valid, z3.Not(ready), z3.Not(self.ends.get("rst", z3.BoolVal(False))))
+            rules.append(z3.Implies(waited, valid))
+            if payload is not None:
+                last = z3.Const(f"last {port}", payload.sort())
+                memory[f"last {port}"] = last, payload
+                rules.append(z3.Implies(waited, payload == last))
+        return z3.And(rules), memory
+
+    def _solver(self, given: Iterable[z3.BoolRef]) -> z3.Solver:
+        solver = z3.Solver()
+        solver.set("timeout", int(1000 * self.seconds))
+        solver.add(self.rules, *given)
+        return solver
+
+    def _reached(self) -> list[z3.BoolRef]:
+        """Invariant of the design alone: values and pairs of values that it does not reach once it has been reset."""
+        single, signs = self._signs()
+        candidates = [z3.Not(sign) for sign in single] + [z3.Not(z3.And(a, b)) for a, b in combinations(signs, 2)]
+        later = [z3.substitute(candidate, *self.after) for candidate in candidates]
+        alive = list(range(len(candidates)))
+        for given in ([self.ends["rst"]] if "rst" in self.ends else [z3.BoolVal(True)], None):
+            while alive:
+                solver = self._solver(given if given is not None else [candidates[n] for n in alive])
+                solver.add(z3.Not(z3.And([later[n] for n in alive])))
+                outcome = solver.check()
+                if outcome == z3.unsat:
+                    break
+                if outcome == z3.unknown:
+                    return []
+                model = solver.model()
+                alive = [n for n in alive if z3.is_true(model.eval(later[n], model_completion=True))]
+        return [candidates[n] for n in alive]
+
+    def _signs(self) -> tuple[list[z3.BoolRef], list[z3.BoolRef]]:
+        """Values of small registers and of neighbouring bits; and bits and whether small registers are 0, which are taken in pairs too."""
+        values: list[z3.BoolRef] = []
+        neighbours: list[z3.BoolRef] = []
+        signs: list[z3.BoolRef] = []
+        for old, _ in self.memory.values():
+            if z3.is_bool(old):
+                signs += [old, z3.Not(old)]
+        for register in sorted(self.registers.values(), key=lambda register: 0 if not z3.is_bv(register) else register.size()):
+            if z3.is_bool(register):
+                signs += [register, z3.Not(register)]
+            elif z3.is_bv(register) and register.size() <= SMALL:
+                signs += [register == 0, register != 0]
+                values += [register == value for value in range(1 << register.size())] if register.size() > 1 else []
+            elif z3.is_bv(register):
+                neighbours += [z3.Extract(bit + 1, bit, register) == value for bit in range(register.size() - 1) for value in range(4)]
+        return (values + neighbours)[:4 * MOST], signs[:MOST]
+
+    def equivalent(self, mutant: Mutant) -> bool:
+        """Whether the mutant is proved to be the design."""
+        apart: dict[str, int] = {}                      # bits of registers that may differ
+        unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
+        given = [self.ends["rst"]] if "rst" in self.ends else []
+        for base in (True, False):                      # out of reset, from any state equal in both; and onward
+            while True:
+                others = self.registers if base else {name: _mixed(register, apart.get(name, 0), f"o {name}")
+                                                      for name, register in self.registers.items()}
+                kept = [] if base else [z3.Implies(self.signs[n], z3.Not(_difference(self.registers[name], others[name], equal)))
+                                        for name, signs in unless.items() for n, equal in signs.items()]
+                theirs = self._state(self._next, others, mutant.number)
+                wrong = {name: _difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
+                         for name, register in self.registers.items()}
+                fallen = {(name, n): z3.And(self.later[n], _difference(self.next[name], theirs[name], equal))
+                          for name, signs in unless.items() for n, equal in signs.items()}
+                solver = self._solver(given if base else [*self.reached, *kept])
+                solver.add(z3.Or([*wrong.values(), *fallen.values()]))
+                outcome = solver.check()
+                if outcome == z3.unknown:
+                    return False
+                if outcome == z3.unsat:
+                    break
+                model = solver.model()
+                holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
+                for name, register in self.registers.items():
+                    bits = _bits(model, self.next[name], theirs[name])
+                    if not bits:
+                        continue
+                    if name not in apart and not z3.is_array(register):
+                        unless[name] = dict.fromkeys(self._useful(register), _ones(register))
+                    apart[name] = apart.get(name, 0) | bits
+                    if name in unless:
+                        unless[name] = {n: equal & ~bits if n in holds else equal for n, equal in unless[name].items()}
+                        unless[name] = {n: equal for n, equal in unless[name].items() if equal}
+        return self._same(others, kept, mutant.number)
+
+    def _useful(self, register: z3.ExprRef) -> list[int]:
+        """Signs under which ``register`` may be equal: those of control, and its own bits."""
+        own = [] if not z3.is_bv(register) else [z3.Extract(n, n, register) == value for n in range(register.size()) for value in (0, 1)]
+        known = len(self.signs)
+        self.signs += own
+        self.later += [z3.substitute(sign, *self.after) for sign in own]
+        return [*range(self.common), *range(known, len(self.signs))]
+
+    def _same(self, others: Mapping[str, z3.ExprRef], kept: Sequence[z3.BoolRef], number: int) -> bool:
+        theirs = self._state(self._end, others, number)
+        seen = [(f"{port}__ready", z3.BoolVal(True)) for port in self.inputs]
+        for port in self.outputs:
+            seen += [(f"{port}__valid", z3.BoolVal(True)), (f"{port}__payload", self.ends[f"{port}__valid"])]
+        solver = self._solver([*self.reached, *kept])
+        solver.add(z3.Or([z3.And(when, self.ends[end] != theirs[end]) for end, when in seen if end in self.ends]))
+        return solver.check() == z3.unsat
+
+
+def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
+    models = "\n".join(f"read_verilog -overwrite {n}.v" for n in range(len(library_of(design))))
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        try:
+            apply(design, mutants, SCRIPT.format(top=design.name, library=models, fine=""), work)
+        except RuntimeError as error:
+            if "logic loop" not in str(error):
+                raise
+            apply(design, mutants, SCRIPT.format(top=design.name, library=models, fine="simplemap"), work)      # none of bits
+        return (work / "mutated.smt2").read_text()
+
+
+def _walk(terms: Iterable[z3.ExprRef]) -> Iterable[z3.ExprRef]:
+    seen, todo = set(), list(terms)
+    while todo:
+        term = todo.pop()
+        if term.get_id() not in seen:
+            seen.add(term.get_id())
+            yield term
+            todo += term.children()
+
+
+def _mixed(register: z3.ExprRef, apart: int, name: str) -> z3.ExprRef:
+    """The register, with the bits ``apart`` any."""
+    if not apart:
+        return register
+    other = z3.Const(name, register.sort())
+    if not z3.is_bv(register):
+        return other
+    mask = z3.BitVecVal(apart, register.size())
+    return (other & mask) | (register & ~mask)
+
+
+def _ones(register: z3.ExprRef) -> int:
+    return (1 << register.size()) - 1 if z3.is_bv(register) else 1
+
+
+def _difference(a: z3.ExprRef, b: z3.ExprRef, bits: int) -> z3.BoolRef:
+    """Whether some of ``bits`` differ."""
+    if a.eq(b) or not bits:
+        return z3.BoolVal(False)
+    if not z3.is_bv(a) or bits == _ones(a):
+        return a != b
+    mask = z3.BitVecVal(bits, a.size())
+    return (a & mask) != (b & mask)
+
+
+def _bits(model: z3.ModelRef, a: z3.ExprRef, b: z3.ExprRef) -> int:
+    """The bits that differ."""
+    if a.eq(b):
+        return 0
+    if not z3.is_bv(a):
+        return int(z3.is_true(model.eval(a != b, model_completion=True)))
+    return model.eval(a ^ b, model_completion=True).as_long()
