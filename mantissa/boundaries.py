@@ -93,9 +93,7 @@ def _middles(fmt: Format, grid: Grid) -> Values:
     """Midpoints, exact in float64; of posits, the bit string's: one more bit, set."""
     if not isinstance(fmt, Posit):
         return np.concatenate([[grid.values[1] - grid.steps[0] / 2], grid.values[1:-1] + grid.steps[1:] / 2])
-    codes = grid.codes[:-1].copy()                           # of the lower neighbour
-    codes[0] -= 1
-    longer = (2 * codes + 1) & ((2 << fmt.width) - 1)
+    longer = (2 * grid.codes[:-1] + 1) & ((2 << fmt.width) - 1)            # the lower neighbour's code; what is beyond does not matter
     return np.nan_to_num(posit_values(longer, fmt.width + 1, fmt.es))
 
 
@@ -125,7 +123,6 @@ def round_stochastic(fmt: Format, values: Values, random: Codes, bits: int) -> n
         up = values >= below + part
         if not isinstance(fmt, (Int, Binary)):                             # the magnitude is what is cut
             up = np.where(values < 0, values > above - part, up)
-    up = np.where(values >= grid.values[-1], True, np.where(values < grid.values[0], False, up))
     return np.asarray(index + up)
 
 

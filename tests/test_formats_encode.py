@@ -171,6 +171,11 @@ def test_exponent_as_gfloat_and_ml_dtypes() -> None:
     assert np.array_equal(encode(E8M0, single, "half_up"), single.astype(ml_dtypes.float8_e8m0fnu).view(np.uint8))
     assert encode(E8M0, [0.0, -1.0, 2.0 ** -130, np.nan, np.inf]).tolist() == [0, 0, 0, 255, 254]
     assert encode(E8M0, [0.0, -1.0, 1e39, np.inf], overflow="special").tolist() == [255] * 4
+    edges = np.array([0.75 * 2.0 ** -127, 1.5 * 2.0 ** 127])       # a step below the least is half of it, and 0 and 254 are even
+    assert encode(E8M0, edges, overflow="refuse").tolist() == [0, 254]
+    for beyond in (np.nextafter(edges[0], 0), np.nextafter(edges[1], np.inf), 0.0):
+        with pytest.raises(MantissaError, match="^Values of e8m0 must be between 5.87747e-39 and "):
+            encode(E8M0, beyond, overflow="refuse")
 
 
 def whole(value: float, mode: str) -> int:
@@ -310,6 +315,8 @@ def test_posits_never_round_to_zero_or_nar() -> None:
     assert encode(POSIT8, [np.inf, -np.inf, np.nan], overflow="special").tolist() == [128] * 3
     with pytest.raises(MantissaError, match="^Values of posit8_0 must be between -64 and 64, not 64$"):
         encode(POSIT8, np.nextafter(64, 65), overflow="refuse")
+    with pytest.raises(MantissaError, match="^Values of posit8_0 must be between -64 and 64, not -65$"):
+        encode(POSIT8, [64, -65], "stochastic", "refuse", random=[0, 0], random_bits=1)
 
 
 @pytest.mark.parametrize("width", range(2, 9))
@@ -349,7 +356,8 @@ def test_powers_directed_and_stochastic(fmt: Format) -> None:
     assert np.array_equal(mean, values)                      # unbiased, as the parts are multiples of 1/16
 
 
-@pytest.mark.parametrize("name", ["int4", "uint5", "int8f6", "sm5", "e3m2", "e2m1", "e4m3fnuz", "ternary", "posit6_1", "pot4", "e8m0"])
+@pytest.mark.parametrize("name", ["int4", "uint5", "int8f6", "sm5", "e3m2", "e2m1", "e4m3fnuz", "ternary", "binary", "posit6_1", "pot4",
+                                  "e8m0"])
 @pytest.mark.parametrize("bits", [1, 2, 6])
 def test_stochastic_counts(name: str, bits: int) -> None:
     """Of all random numbers, as many round away as the cut-off part, cut to as many bits, says."""
@@ -357,7 +365,7 @@ def test_stochastic_counts(name: str, bits: int) -> None:
     grid = np.unique(fmt.table[np.isfinite(fmt.table)])
     if name == "e8m0":
         grid = grid[100:140]
-    values = np.concatenate([np.nextafter(grid[1:-1], np.inf), np.nextafter(grid[1:-1], -np.inf), grid,
+    values = np.concatenate([np.nextafter(grid[:-1], np.inf), np.nextafter(grid[1:], -np.inf), grid,
                              grid[:-1] + np.diff(grid) * np.random.default_rng(0).uniform(0, 1, len(grid) - 1)])
     every = np.array([decode(fmt, encode(fmt, values, "stochastic", random=np.full(len(values), r), random_bits=bits))
                       for r in range(1 << bits)])
@@ -370,7 +378,7 @@ def test_stochastic_counts(name: str, bits: int) -> None:
             code, part = posit_by_string(float(value), fmt.width, fmt.es)
             part, from_zero = (part if code else Fraction(1)), value < 0
         else:
-            from_zero = value < 0 and not isinstance(fmt, Int)
+            from_zero = value < 0 and not isinstance(fmt, Int) and fmt is not BINARY
             part = (Fraction(float(value)) - low) / (high - low)
             part = 1 - part if from_zero else part
         if isinstance(fmt, Posit) and 0 in (low, high):
