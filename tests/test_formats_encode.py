@@ -356,6 +356,17 @@ def test_powers_directed_and_stochastic(fmt: Format) -> None:
     assert np.array_equal(mean, values)                      # unbiased, as the parts are multiples of 1/16
 
 
+@pytest.mark.parametrize(("fmt", "beyond", "boundary"), [
+    (PowerOfTwo(name="a", width=4, top=1), 4.0, 2.0 ** 1.5), (PowerOfRootTwo(name="a", width=4, top=1), 2 * 181 / 128, 2.0 ** 1.25)])
+def test_powers_overflow_as_if_continued(fmt: Format, beyond: float, boundary: float) -> None:
+    below = [np.nextafter(beyond, 0), -np.nextafter(beyond, 0)]
+    assert encode(fmt, below, "toward_zero", "refuse").tolist() == [7, 15]
+    assert encode(fmt, [boundary * 0.999, -boundary * 0.999], overflow="refuse").tolist() == [7, 15]
+    for mode, value in (("toward_zero", beyond), ("toward_zero", -beyond), ("half_even", boundary * 1.001), ("half_even", -boundary * 1.001)):
+        with pytest.raises(MantissaError, match="^Values of a must be between -2 and 2, not "):
+            encode(fmt, value, mode, "refuse")
+
+
 @pytest.mark.parametrize("name", ["int4", "uint5", "int8f6", "sm5", "e3m2", "e2m1", "e4m3fnuz", "ternary", "binary", "posit6_1", "pot4",
                                   "e8m0"])
 @pytest.mark.parametrize("bits", [1, 2, 6])
