@@ -86,11 +86,10 @@ class Chain:
     any functions of three signals together: the gates of a partial product, the sign of a correction, the clearing of an accumulator
     cost nothing.
 
-    Yosys and nextpnr spend two look-up tables on bringing a carry into a chain, a constant one included; here the first half of
-    a chain makes its carry itself, from signal or constant, and its own input stays open. Nor does the next adder on a chain need anything
-    between where the carry out of the one before is known: a top bit without operands passes on a carry of its own, and an adder whose sum
-    ``fits`` leaves none. Timing analysis does not know that, and times paths from one adder into the next; place those that follow
-    each other in data on one chain.
+    The first half of a chain makes its carry itself, from signal or constant, and does not look at the one that comes in, which stays
+    open. The next adder on a chain needs nothing between where the carry out of the one before is known: a top bit without operands
+    passes on a carry of its own, and an adder whose sum ``fits`` leaves none. Timing analysis does not know that, and times paths
+    from one adder into the next; place those that follow each other in data on one chain.
 
     Without cells, the same words are added by ``+``: the twin, for simulation and other families.
 
