@@ -9,7 +9,6 @@ from ..config import Config
 from ..registers import Capability, State
 from .core import COUNTERS, Core
 from .link import Link
-from .stream import Skid
 
 __all__ = ["Accelerator"]
 
@@ -60,11 +59,8 @@ class Accelerator(wiring.Component):
                                         idle_cycles=max(config.clock_hz // PAUSE, 4096))
         wiring.connect(m, wiring.flipped(self.rx), link.rx)
         wiring.connect(m, link.tx, wiring.flipped(self.tx))
-        # A register slice: the bus stalls by a register, not by what the link does with a reply.
-        m.submodules.replies = replies = Skid(core.o.p.shape())
         wiring.connect(m, link.o_bus, core.i)
-        wiring.connect(m, core.o, replies.i)
-        wiring.connect(m, replies.o, link.i_bus)
+        wiring.connect(m, core.o, link.i_bus)
         m.d.comb += [
             link.state.eq(core.status), link.phy_framing.eq(self.phy_framing), link.phy_overflow.eq(self.phy_overflow),
             self.running.eq(core.status[:8] == State.RUNNING), self.failed.eq(core.status[:8] == State.FAILED),

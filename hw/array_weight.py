@@ -135,28 +135,34 @@ class WeightStationary(wiring.Component):
         active = [[Signal(signed(self.b_width), name=f"w_{r}_{c}", reset_less=True) for c in range(self.columns)]
                   for r in range(self.rows)]
         loaded = Signal(range(self.rows + 1))
-        complete, go, swap, load = Signal(), Signal(), Signal(), Signal()
+        full, complete, go, swap, load = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            complete.eq(loaded == self.rows),
+            full.eq(loaded == self.rows),
             go.eq(room & held_valid & (~held.swap | complete)),
             self.entered.eq(go),
             swap.eq(go & held.swap),
             self.starved.eq(held_valid & held.swap & ~complete),
             self.i.ready.eq(go | ~held_valid),
-            self.i_w.ready.eq(swap | ~complete),
+            self.i_w.ready.eq(swap | ~full),
             load.eq(self.i_w.valid & self.i_w.ready),
         ]
         with m.If(self.i.ready):
             m.d.sync += [held_valid.eq(self.i.valid), held.eq(self.i.p)]
-        vector, row = held, self.i_w.p.w
+        vector, row = held, list(self.i_w.p.w)
         if self.elastic:
-            # A stage more, so that what enables a tile's worth of registers is itself a register.
-            vector, row = delayed(m, advance, held, 1, "vector"), delayed(m, advance, row, 1, "row")
-            strobes = [Signal(name=f"{name}_late") for name in ("go", "swap", "load")]
-            m.d.sync += Cat(*strobes).eq(Cat(go, swap, load))
-            enter, replace, shift = strobes
+            # A stage more, so that what enables a tile's worth of registers is itself a register; rows of weights pass from
+            # pair of columns to pair of columns.
+            vector = delayed(m, advance, held, 1, "vector")
+            enter, replace = Signal(), Signal()
+            m.d.sync += Cat(enter, replace).eq(Cat(go, swap))
+            shift = [delayed(m, advance, load, 1 + c // 2, f"load_{c}") for c in range(self.columns)]
+            row = [delayed(m, advance, w, 1 + c // 2, f"row_{c}") for c, w in enumerate(row)]
+            settled = Signal((self.columns - 1) // 2)
+            m.d.sync += settled.eq(Mux(swap, 0, Cat(full, settled)))
+            m.d.comb += complete.eq(settled[-1] if len(settled) else full)
         else:
-            enter, replace, shift = go, swap, load
+            enter, replace, shift = go, swap, [load] * self.columns
+            m.d.comb += complete.eq(full)
         with m.If(advance):
             m.d.sync += valid.eq(enter)
             m.d.sync += [a[r].eq(vector.a[r]) for r in range(self.rows)]
@@ -164,10 +170,11 @@ class WeightStationary(wiring.Component):
                 m.d.sync += tag.eq(vector.tag)
         with m.If(replace):
             m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow, strict=True) for w, s in zip(ws, ss, strict=True)]
-        with m.If(shift):
+        for c in range(self.columns):
             # A row enters at the end and pushes the others up: after all of them the first is row 0.
-            m.d.sync += [s.eq(row[c] ^ self._offset(c)) for c, s in enumerate(shadow[-1])]
-            m.d.sync += [s.eq(below) for upper, lower in pairwise(shadow) for s, below in zip(upper, lower, strict=True)]
+            with m.If(shift[c]):
+                m.d.sync += shadow[-1][c].eq(row[c] ^ self._offset(c))
+                m.d.sync += [upper[c].eq(lower[c]) for upper, lower in pairwise(shadow)]
         m.d.sync += loaded.eq(Mux(swap, 0, loaded) + load)
         return a, active, valid, tag
 

@@ -15,7 +15,7 @@ __all__ = ["Bank"]
 class Bank(wiring.Component):
     """Memory of ``depth`` words, each ``lanes`` items of ``item`` bytes.
 
-    On the bus, items are ``stride`` bytes apart and numbered lane by lane, word by word; bytes of an item beyond
+    It changes hands a cycle after ``running`` does; ``busy`` tells whose it is. On the bus, items are ``stride`` bytes apart and numbered lane by lane, word by word; bytes of an item beyond
     ``item`` read 0 and ignore writes. Reads take one cycle on both sides, and hold while not enabled. Unless ``dual``, the
     accelerator's read and write share one address and exclude each other, so that the memory fits a single-ported RAM.
 
@@ -47,7 +47,7 @@ class Bank(wiring.Component):
         address = ceil_log2(depth)
         word = 8 * lanes * item
         super().__init__({
-            "running": In(1),
+            "running": In(1), "busy": Out(1),
             "bus_address": In(20), "bus_enable": In(1), "bus_write": In(1), "bus_data": In(8), "bus_value": Out(8),
             "read_address": In(address), "read_enable": In(1), "read_data": Out(word),
             "write_address": In(address), "write_enable": In(1), "write_data": In(word),
@@ -62,6 +62,9 @@ class Bank(wiring.Component):
         m = Module()
         size = self.lanes * self.item
         m.submodules.memory = memory = Memory(shape=data.ArrayLayout(unsigned(8), size), depth=self.depth, init=[])
+        # A register of its own, as many hang on it: the memory changes hands a cycle later.
+        running = self.busy
+        m.d.sync += running.eq(self.running)
         write = memory.write_port(granularity=1)
         read = memory.read_port(transparent_for=())
 
@@ -69,11 +72,11 @@ class Bank(wiring.Component):
         byte = self.bus_address[:byte_bits]
         lane = self.bus_address[byte_bits:byte_bits + lane_bits]
         word = self.bus_address[byte_bits + lane_bits:]
-        read_address = Mux(self.running, self.read_address, word)
-        write_address = Mux(self.running, self.write_address, word) if self.dual else read_address
+        read_address = Mux(running, self.read_address, word)
+        write_address = Mux(running, self.write_address, word) if self.dual else read_address
         m.d.comb += [
             read.addr.eq(read_address),
-            read.en.eq(Mux(self.running, self.read_enable, self.bus_enable & ~self.bus_write)),
+            read.en.eq(Mux(running, self.read_enable, self.bus_enable & ~self.bus_write)),
             write.addr.eq(write_address),
             self.read_data.eq(read.data.as_value()),
         ]
@@ -81,8 +84,8 @@ class Bank(wiring.Component):
             here = (lane == n // self.item) & (byte == n % self.item)
             by_bus = self.bus_enable & self.bus_write & here if self.bus_writes else 0
             m.d.comb += [
-                write.en[n].eq(Mux(self.running, self.write_enable & (1 if self.dual else ~self.read_enable), by_bus)),
-                write.data[n].eq(Mux(self.running, self.write_data[8 * n:8 * n + 8], self.bus_data)),
+                write.en[n].eq(Mux(running, self.write_enable & (1 if self.dual else ~self.read_enable), by_bus)),
+                write.data[n].eq(Mux(running, self.write_data[8 * n:8 * n + 8], self.bus_data)),
             ]
 
         selected = Signal(8)

@@ -16,6 +16,7 @@ from .feed import Feeder, WeightLoader
 from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
+from .stream import Queue
 
 __all__ = ["COUNTERS", "Core"]
 
@@ -44,7 +45,7 @@ class Core(wiring.Component):
     i : :py:`In(stream.Signature({"address": 24, "write": 1, "data": 8}))`
         Requests; addresses as in :mod:`mantissa.registers`.
     o : :py:`Out(stream.Signature({"data": 8, "status": 8}))`
-        One reply per request, three cycles later, in order. Memories answer BUSY while a program runs.
+        One reply per request, six cycles later or more, in order. Memories answer BUSY while a program runs.
     crc_errors, framing_errors, overflows, duplicates, gaps : :py:`In(32)`
         The link's counters, for the registers.
     status : :py:`Out(32)`
@@ -56,6 +57,7 @@ class Core(wiring.Component):
             raise ValueError(f"Identity must be 8 bytes, not {len(identity)}")
         self.config = config
         self.identity = identity
+        self.replies = 4 if config.requant == "serial" else 8
         super().__init__({
             "i": In(stream.Signature(BUS_REQUEST)), "o": Out(stream.Signature(BUS_REPLY)),
             "status": Out(32),
@@ -89,21 +91,30 @@ class Core(wiring.Component):
         return m
 
     def _bus(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
-        """Answers requests, one per cycle, whatever they are for: a byte of every memory is registered, then one of them."""
-        i, o = self.i, self.o
-        take = Signal()
-        region, offset = i.p.address[20:], i.p.address[:20]
+        """Answers requests, one per cycle, whatever they are for: a byte of every memory is registered, then one of them.
+
+        Nothing stalls on the way; a request is taken when there is room for its reply.
+        """
+        i = self.i
+        m.submodules.replies = replies = Queue(self.o.p.shape(), depth=self.replies)
+        wiring.connect(m, replies.o, wiring.flipped(self.o))
+        free = Signal(range(self.replies + 1), init=self.replies)
+        # CONTROL is written a stage before the rest is looked at, as memories change hands a cycle after a program begins or ends.
+        first, asked = Signal(BUS_REQUEST, reset_less=True), Signal(BUS_REQUEST, reset_less=True)
+        taken = Signal(2)
+        m.d.comb += i.ready.eq(free != 0)
+        m.d.sync += [free.eq(free + (self.o.valid & self.o.ready) - (i.valid & i.ready)), taken.eq(Cat(i.valid & i.ready, taken)),
+                     first.eq(i.p), asked.eq(first)]
+        take, region, offset, o = taken[1], asked.address[20:], asked.address[:20], replies.i.p
         held_region, held_offset, held_status, register, found = Signal(4), Signal(8), Signal(8), Signal(8), Signal(8)
-        held_valid, chosen_valid, chosen_region, chosen_status = Signal(), Signal(), Signal(4), Signal(8)
+        valid, chosen_region, chosen_status = Signal(3), Signal(4), Signal(8)
         known, bytes_ = Signal(8), {name: Signal(8, name=f"byte_{name.name.lower()}") for name in banks}
-        m.d.comb += [i.ready.eq(~o.valid | o.ready), take.eq(i.valid & i.ready)]
-        with m.If(i.ready):
-            m.d.sync += [held_valid.eq(i.valid), chosen_valid.eq(held_valid), o.valid.eq(chosen_valid),
-                         chosen_region.eq(held_region), chosen_status.eq(held_status), o.p.status.eq(chosen_status),
-                         known.eq(register), o.p.data.eq(found)]
-            m.d.sync += [byte.eq(banks[name].bus_value) for name, byte in bytes_.items()]
-        with m.If(take):
-            m.d.sync += [held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS)]
+        reply = Signal(BUS_REPLY, reset_less=True)
+        m.d.comb += [replies.i.valid.eq(valid[-1]), o.eq(reply)]
+        m.d.sync += [valid.eq(Cat(take, valid)), held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS),
+                     chosen_region.eq(held_region), chosen_status.eq(held_status), reply.status.eq(chosen_status),
+                     known.eq(register), reply.data.eq(found)]
+        m.d.sync += [byte.eq(banks[name].bus_value) for name, byte in bytes_.items()]
 
         block = Capability.of(self.config, self.identity).pack()
         dynamic = {"STATUS": sequencer.status, "FAULT": sequencer.fault, "CYCLES": sequencer.cycles}
@@ -117,8 +128,8 @@ class Core(wiring.Component):
         control = next(r.address for r in REGISTERS if r.name == "CONTROL")
         with m.If(take & (region == Region.REGISTERS) & (offset < size)):
             m.d.sync += held_status.eq(Status.OK)
-            m.d.comb += sequencer.control_write.eq(i.p.write & (offset == control))
-        m.d.comb += sequencer.control.eq(i.p.data)
+        m.d.comb += [sequencer.control.eq(first.data),
+                     sequencer.control_write.eq(taken[0] & first.write & (first.address == (Region.REGISTERS << 20) + control))]
         m.d.comb += register.eq(Array(value)[held_offset])
         with m.Switch(chosen_region):
             with m.Case(Region.REGISTERS):
@@ -127,13 +138,14 @@ class Core(wiring.Component):
                 with m.Case(name):
                     m.d.comb += found.eq(byte)
         for name, bank in banks.items():
-            here = take & (region == name) & (offset < bank.bus_bytes)
+            here = Signal(name=f"here_{name.name.lower()}")
+            m.d.sync += here.eq(taken[0] & (first.address[20:] == name) & (first.address[:20] < bank.bus_bytes))
             with m.If(here):
-                m.d.sync += held_status.eq(Mux(sequencer.running, Status.BUSY, Status.OK))
-            m.d.comb += [bank.bus_address.eq(offset), bank.bus_enable.eq(here), bank.bus_write.eq(i.p.write),
-                         bank.bus_data.eq(i.p.data)]
+                m.d.sync += held_status.eq(Mux(bank.busy, Status.BUSY, Status.OK))
+            m.d.comb += [bank.bus_address.eq(offset), bank.bus_enable.eq(here), bank.bus_write.eq(asked.write),
+                         bank.bus_data.eq(asked.data)]
             if not bank.bus_writes:
-                with m.If(here & i.p.write):
+                with m.If(here & asked.write):
                     m.d.sync += held_status.eq(Status.ADDRESS)
 
     def _datapath(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:

@@ -24,7 +24,7 @@ class Accumulate(wiring.Component):
 
     A pass is a run of vectors beginning with one marked ``swap``; the n-th vector of a pass belongs to slot n.
     Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted (and
-    not kept). One vector per cycle; a slot that is still being written delays its next use. Four cycles from
+    not kept). One vector per cycle; a slot that is still being written delays its next use. Five cycles from
     input to output. Nothing stalls on the way: a vector marked ``last`` enters when there is room for its result in a queue, so that no
     signal has to reach every register. Sums wrap at 32 bits; that they cannot is the compiler's proof.
 
@@ -37,7 +37,7 @@ class Accumulate(wiring.Component):
     slots : :class:`int`
         Depth, a power of two.
     room : :class:`int`
-        Finished vectors that can wait, 5 or more for one per cycle.
+        Finished vectors that can wait, 7 or more for one per cycle.
 
     Members
     -------
@@ -76,14 +76,16 @@ class Accumulate(wiring.Component):
         count, slot = Signal(bits + 1), Signal(bits + 1)
         m.d.comb += [slot.eq(Mux(i.p.swap, 0, count)), self.overflow.eq(i.valid & slot[-1])]
 
-        # Stage a holds the sum while the memory's word comes out, stage b both, and stage c what is written or emitted.
-        a, b = Signal(i.p.shape(), reset_less=True), Signal(i.p.shape(), reset_less=True)
-        a_valid, b_valid, c_valid = Signal(), Signal(), Signal()
-        a_slot, b_slot, c_slot = (Signal(bits, name=f"{stage}_slot", reset_less=True) for stage in "abc")
+        # Stage a holds the sum while the memory's word comes out, r both, b again both, the word being zero for the first pass,
+        # and stage c what is written or emitted.
+        a, r, b = (Signal(i.p.shape(), name=stage, reset_less=True) for stage in "arb")
+        a_valid, r_valid, b_valid, c_valid = (Signal(name=f"{stage}_valid") for stage in "arbc")
+        a_slot, r_slot, b_slot, c_slot = (Signal(bits, name=f"{stage}_slot", reset_less=True) for stage in "arbc")
+        word = Signal(len(read.data), reset_less=True)
         c_last = Signal(reset_less=True)
         take, promise = Signal(), Signal()
         free = Signal(range(self.room + 1), init=self.room)
-        pending = (a_valid & (a_slot == slot[:bits]) | b_valid & (b_slot == slot[:bits])
+        pending = (a_valid & (a_slot == slot[:bits]) | r_valid & (r_slot == slot[:bits]) | b_valid & (b_slot == slot[:bits])
                    | c_valid & ~c_last & (c_slot == slot[:bits]))
         hazard = ~i.p.first & pending
         m.d.comb += [
@@ -98,12 +100,13 @@ class Accumulate(wiring.Component):
         acc, end = Signal(vector(self.lanes, ACC_BITS), reset_less=True), Signal(reset_less=True)
         m.d.sync += [free.eq(free + (self.o.valid & self.o.ready) - promise),
                      a.eq(i.p), a_slot.eq(slot), a_valid.eq(take),
-                     b_valid.eq(a_valid), b.eq(a), b_slot.eq(a_slot),
+                     r_valid.eq(a_valid), r.eq(a), r_slot.eq(a_slot), word.eq(read.data),
+                     b_valid.eq(r_valid), b.eq(r), b_slot.eq(r_slot),
                      c_valid.eq(b_valid), c_slot.eq(b_slot), c_last.eq(b.last), end.eq(b.end)]
         m.d.comb += [o.p.acc.eq(acc), o.p.end.eq(end)]
         for n in range(self.lanes):
             before = Signal(signed(ACC_BITS), name=f"before{n}", reset_less=True)
-            m.d.sync += [before.eq(Mux(a.first, 0, read.data[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed())),
+            m.d.sync += [before.eq(Mux(r.first, 0, word[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed())),
                          acc[n].eq(before + b.sum[n])]
         m.d.comb += write.data.eq(Cat(acc[n] for n in range(self.lanes)))
         return m

@@ -1,7 +1,7 @@
 """Between the memories and the engine: steps become vectors, weight words become a stream."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -76,7 +76,7 @@ class Feeder(wiring.Component):
 class WeightLoader(wiring.Component):
     """Reads weight words one after the other, from ``base`` to the end of the memory.
 
-    One word per cycle. ``start`` begins anew; the first word follows two cycles later.
+    One word per cycle; no combinational path from ``o.ready``. ``start`` begins anew; the first word follows three cycles later.
 
     Parameters
     ----------
@@ -108,14 +108,16 @@ class WeightLoader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        o = self.o
+        m.submodules.output = output = ResetInserter(self.start)(Skid(self.o.p.shape()))
+        wiring.connect(m, output.o, wiring.flipped(self.o))
+        o = output.i
         address = Signal(19)
         active = Signal()
         beyond = address[ceil_log2(self.depth):] != 0
         m.d.comb += [
             self.read_address.eq(address),
             self.read_enable.eq(active & ~beyond & (~o.valid | o.ready)),
-            self.exhausted.eq(active & beyond & ~o.valid),
+            self.exhausted.eq(active & beyond & ~o.valid & ~self.o.valid),
             Cat(o.p.b[n] for n in range(self.lanes)).eq(self.read_data),
         ]
         with m.If(self.start):

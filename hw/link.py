@@ -119,13 +119,13 @@ class Link(wiring.Component):
         reply_bits = (kept + window - 1).bit_length()
         registers = {
             "ring": 48, "length": 16, "address": 32, "session": 32, "expected": 8, "opened": 1, "stored": 1, "status": 3, "passing": 1,
-            "pending": 3, "fetched": 1, "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
+            "pending": 3, "read": 1, "fetched": 1, "fetched_data": 8, "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
             "timer": self.idle_cycles.bit_length()}
         bits = ("token", "end", "receiving", "keep", "shift", "abort", "checking", "sizing", "fetch", "on_bus", "take", "accepted", "moved",
                 "waiting", "expired", "heading", "local", "summing", "closing", "push", "pushed", "restart", "sending", "late",
                 *(f"add_{name}" for name in COUNTERS))
         wires = {"byte": 8, "reply": 8, **dict.fromkeys(bits, 1)}
-        kept_at_reset = ("opened", "stored", "status", "passing", "pending", "fetched", "held", "wedged", "index")
+        kept_at_reset = ("opened", "stored", "status", "passing", "pending", "read", "fetched", "held", "wedged", "index")
         r = SimpleNamespace(**{name: Signal(width, name=name, reset_less=name in registers and name not in kept_at_reset)
                                for name, width in {**registers, **wires}.items()})
         r.request_bits, r.reply_bits, r.base = request_bits, reply_bits, (1 << reply_bits) - window
@@ -166,7 +166,7 @@ class Link(wiring.Component):
         """
         m.submodules.requests, m.submodules.replies = r.requests, r.replies
         put, get, reply_put, reply_get = r.requests.write_port(), r.requests.read_port(), r.replies.write_port(), r.replies.read_port()
-        r.fetched_data, r.sent_data = get.data, reply_get.data
+        r.read_data, r.sent_data = get.data, reply_get.data
         second = Mux(r.passing, r.base, 0)
         m.d.comb += [
             put.addr.eq(r.index), put.data.eq(r.decoder.o.p.data), put.en.eq(r.keep),

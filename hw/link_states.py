@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value
 
 from ..frame import CRC_BYTES, REPLY, Status, Type, WRITE_OVERHEAD
 from ..registers import ABI, CAPABILITY_BYTES, State
@@ -106,8 +106,8 @@ def check(link: Link, m: Module, r: SimpleNamespace) -> None:
             m.d.sync += reply(Status.GAP, 1)
     with m.State("SIZE"):
         # a READ's length comes out of the request memory, byte after byte
-        m.d.comb += [r.sizing.eq(1), r.fetch.eq(1), r.reply.eq(r.fetched_data)]
-        m.d.sync += [r.length.eq(Cat(r.length[8:], r.byte)), r.index.eq(r.index + 1)]
+        m.d.comb += [r.sizing.eq(1), r.fetch.eq(1)]
+        m.d.sync += [r.length.eq(Cat(r.length[8:], r.read_data)), r.index.eq(r.index + 1)]
         with m.If(r.index[1]):
             m.next = "FIT"
     with m.State("FIT"):
@@ -150,10 +150,10 @@ def execute(link: Link, m: Module, r: SimpleNamespace) -> None:
     failed = r.status != Status.OK
     with m.State("BUS"):
         m.d.comb += [r.on_bus.eq(1), r.reply.eq(response.p.data), r.push.eq(good & ~writing)]
-        _fetch(m, r, ~failed & (~r.fetched | r.take), r.take)
+        _fetch(m, r, ~failed, r.take, r.read_data)
         with m.If(response.valid & response.ready & ~failed):
             m.d.sync += r.status.eq(response.p.status)
-        with m.If(r.bus_idle & (failed | (~r.fetched & r.last))):
+        with m.If(r.bus_idle & (failed | (~r.read & ~r.fetched & r.last))):
             m.d.sync += r.index.eq(0)
             m.next = "SUM"
             with m.If(failed | writing):
@@ -171,17 +171,23 @@ def execute(link: Link, m: Module, r: SimpleNamespace) -> None:
 def _answer_empty(m: Module, r: SimpleNamespace) -> None:
     """Build the reply from its beginning, with the status there is by now and no payload."""
     m.d.comb += r.restart.eq(1)
-    m.d.sync += [r.index.eq(0), r.length.eq(0), r.fetched.eq(0)]
+    m.d.sync += [r.index.eq(0), r.length.eq(0), r.read.eq(0), r.fetched.eq(0)]
     m.next = "HEAD"
 
 
-def _fetch(m: Module, r: SimpleNamespace, room: Value, taken: Value) -> None:
-    """Read the request memory from ``index`` to ``length``."""
-    with m.If(room & ~r.last):
+def _fetch(m: Module, r: SimpleNamespace, more: Value, taken: Value, byte: Value) -> None:
+    """Read the request memory from ``index`` to ``length``.
+
+    ``read`` tells that byte ``index - 1`` is out of it, ``fetched`` that ``fetched_data`` has one: ``byte``, when it was out.
+    """
+    free = ~r.fetched | taken
+    with m.If(free):
+        m.d.sync += [r.fetched.eq(r.read), r.fetched_data.eq(byte)]
+    with m.If(more & ~r.last & (~r.read | free)):
         m.d.comb += r.fetch.eq(1)
-        m.d.sync += [r.index.eq(r.index + 1), r.fetched.eq(1)]
-    with m.Elif(taken):
-        m.d.sync += r.fetched.eq(0)
+        m.d.sync += [r.index.eq(r.index + 1), r.read.eq(1)]
+    with m.Elif(free):
+        m.d.sync += r.read.eq(0)
 
 
 def reply(link: Link, m: Module, r: SimpleNamespace) -> None:
@@ -209,15 +215,12 @@ def reply(link: Link, m: Module, r: SimpleNamespace) -> None:
                     with m.If((r.type == Type.READ) & (r.status == Status.OK)):
                         m.next = "BUS"
     with m.State("DATA"):
-        # byte n of STATUS leaves when index is n + 1
+        # the byte before index of STATUS
         status = Array(link.state.word_select(n, 8) for n in (3, 0, 1, 2))
+        byte = Mux(r.status == Status.GAP, r.expected, Mux(r.type == Type.WAIT, status[r.index[:2]], r.read_data))
         m.d.comb += [r.local.eq(1), r.push.eq(r.fetched), r.reply.eq(r.fetched_data)]
-        with m.If(r.status == Status.GAP):
-            m.d.comb += r.reply.eq(r.expected)
-        with m.Elif(r.type == Type.WAIT):
-            m.d.comb += r.reply.eq(status[r.index[:2]])
-        _fetch(m, r, ~r.fetched | r.pushed, r.pushed)
-        with m.If(~r.fetched & r.last):
+        _fetch(m, r, C(1), r.pushed, byte)
+        with m.If(~r.read & ~r.fetched & r.last):
             m.d.sync += r.index.eq(0)
             m.next = "SUM"
     with m.State("SUM"):

@@ -27,6 +27,7 @@ class Phase(enum.Enum, shape=3):
     BEGIN = 3
     RUN = 4
     LOG = 5
+    CLAIM = 6
 
 
 class Sequencer(wiring.Component):
@@ -111,6 +112,8 @@ class Sequencer(wiring.Component):
         fail = data.StructLayout({"code": 8, "word": 32})
         problem = Signal(fail)
         with m.Switch(phase):
+            with m.Case(Phase.CLAIM):                           # the memories change hands
+                m.d.sync += phase.eq(Phase.FETCH)
             with m.Case(Phase.FETCH):
                 m.d.sync += fetched.eq(fetched + 1)
                 with m.If(pc[-1]):
@@ -147,7 +150,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [state.eq(State.IDLE), phase.eq(Phase.REST)]
         with m.Elif(self.control_write & (self.control == Control.START) & ~self.running):
             m.d.sync += [state.eq(State.RUNNING), code.eq(Code.NONE), pc.eq(0), self.cycles.eq(0), self.fault.eq(0),
-                         fetched.eq(0), slot.eq(0), phase.eq(Phase.FETCH)]
+                         fetched.eq(0), slot.eq(0), phase.eq(Phase.CLAIM)]
         return m
 
     def _steps(self, m: Module, nest: LoopNest, word: data.View) -> None:
