@@ -12,11 +12,17 @@ from .mac import Mac
 from .mac_carry_save import MacCarrySave
 from .mac_digits import MacDigits
 from .mac_e2m1 import MacE2M1
+from .mac_e2m1 import sum_width as mac_e2m1_width
 from .mac_e4m3 import MacE4M3
-from .mac_lut import MacLut
+from .mac_e4m3 import sum_width as mac_e4m3_width
+from .mac_lut import MacLut, check_accumulator
+from .mac_packed import MacPacked
 from .multiply_lut import MultiplyLut
 
-__all__ = ["DESIGNS", "mac", "mac_carry_save", "mac_digits", "mac_e2m1", "mac_e4m3", "mac_lut", "multiply_lut"]
+__all__ = ["DESIGNS", "mac", "mac_carry_save", "mac_digits", "mac_e2m1", "mac_e4m3", "mac_lut", "mac_packed", "multiply_lut"]
+
+DEPTH = 256
+"""Transactions in a dot product, at most, unless said otherwise."""
 
 DOTS = 60
 """Dot products in a stimulus."""
@@ -112,9 +118,9 @@ def _e4m3_stimulus(depth: int, rng: np.random.Generator) -> Streams:
     return _float_stimulus(a, b, 0x7e, 0xfe, depth, rng)
 
 
-def mac_carry_save(depth: int = 256) -> Design:
+def mac_carry_save(depth: int = DEPTH) -> Design:
     """Entry of a :class:`MacCarrySave`."""
-    width = MacCarrySave(depth=depth).acc_width
+    width = check_accumulator(None, 8, 8, depth)
     return Design(
         name=f"mac_8x8_acc{width}_opt1", summary="Signed 8 by 8 multiplier-accumulator, carry-save accumulator: bit-weight OPT1",
         params={"depth": depth, "dsp": False}, component=partial(MacCarrySave, depth=depth), golden=partial(_sums, width),
@@ -127,40 +133,50 @@ def _lanes(acc_width: int, streams: Streams) -> Streams:
     return {"o": {"sum": np.stack(columns, axis=1)}}
 
 
-def _lanes_stimulus(lanes: int, rng: np.random.Generator) -> Streams:
+def _lanes_stimulus(lanes: int, b_width: int, rng: np.random.Generator) -> Streams:
     first, last = _dots(rng, 12)
-    return {"i": {"a": _operands(rng, 8, len(first)), "b": _operands(rng, 8, len(first) * lanes).reshape(-1, lanes),
+    return {"i": {"a": _operands(rng, 8, len(first)), "b": _operands(rng, b_width, len(first) * lanes).reshape(-1, lanes),
                   "first": first, "last": last}}
 
 
 def mac_digits(lanes: int, carry_save: bool = True) -> Design:
     """Entry of a :class:`MacDigits`, as published or with its adder in carry cells."""
     params: dict[str, Any] = {"lanes": lanes, "carry_save": carry_save}
-    width = MacDigits(**params).acc_width
+    width = check_accumulator(None, 8, 8, DEPTH)
     which = "OPT3" if lanes == 1 else f"OPT4C, {lanes} lanes"
     return Design(
         name=f"mac_8x8_acc{width}_{'opt3' if lanes == 1 else f'opt4c_x{lanes}'}" + "_lut" * (not carry_save),
         summary=f"Signed 8 by 8 multiplier-accumulator by digits that are not zero: bit-weight {which}"
                 + ", accumulated in ECP5 carry cells" * (not carry_save),
         params={**params, "dsp": False}, component=partial(MacDigits, **params), golden=partial(_lanes, width),
-        stimulus=partial(_lanes_stimulus, lanes), family=None if carry_save else "ecp5",
+        stimulus=partial(_lanes_stimulus, lanes, 8), family=None if carry_save else "ecp5",
         twin=None if carry_save else partial(MacDigits, **params, cells=False))
 
 
-def mac_e2m1(depth: int = 256, cells: bool = True) -> Design:
+def mac_packed(cells: bool = True) -> Design:
+    """Entry of a :class:`MacPacked`, its accumulators of carry cells or of their description."""
+    width = check_accumulator(None, 8, 4, DEPTH)
+    return Design(
+        name=f"mac_8x4_acc{width}_packed" + ("" if cells else "_portable"),
+        summary="Two signed 8 by 4 multiplier-accumulators with one multiplier, " + ("ECP5 carry cells" if cells else "cells described"),
+        params={"cells": cells}, component=partial(MacPacked, cells=cells), golden=partial(_lanes, width),
+        stimulus=partial(_lanes_stimulus, 2, 4), family="ecp5" if cells else None, twin=partial(MacPacked, cells=False) if cells else None)
+
+
+def mac_e2m1(depth: int = DEPTH, cells: bool = True) -> Design:
     """Entry of a :class:`MacE2M1`, of carry cells or of their description."""
     params: dict[str, Any] = {"depth": depth, "cells": cells}
     return Design(
-        name=f"mac_e2m1_acc{MacE2M1(**params).acc_width}_lut" + ("" if cells else "_portable"),
+        name=f"mac_e2m1_acc{mac_e2m1_width(depth)}_lut" + ("" if cells else "_portable"),
         summary="Exact multiplier-accumulator of E2M1 numbers, " + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacE2M1, **params), golden=_e2m1, stimulus=partial(_e2m1_stimulus, depth),
         family="ecp5" if cells else None, twin=partial(MacE2M1, **{**params, "cells": False}) if cells else None)
 
 
-def mac_e4m3(depth: int = 256, cells: bool = True) -> Design:
+def mac_e4m3(depth: int = DEPTH, cells: bool = True) -> Design:
     """Entry of a :class:`MacE4M3`, of carry cells or of their description."""
     params: dict[str, Any] = {"depth": depth, "cells": cells}
-    width = MacE4M3(**params).acc_width
+    width = mac_e4m3_width(depth)
     return Design(
         name=f"mac_e4m3_acc{width}_lut" + ("" if cells else "_portable"),
         summary="Exact multiplier-accumulator of E4M3 numbers with NaN, " + ("ECP5 carry cells" if cells else "cells described"),
@@ -182,26 +198,28 @@ def multiply_lut(a_width: int, b_width: int, cells: bool = True, **structure: An
 def mac_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) -> Design:
     """Entry of a :class:`MacLut`, of carry cells or of their description."""
     params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "cells": cells, **structure}
-    made = MacLut(**params)
+    depth = structure.get("depth", DEPTH)
+    width = check_accumulator(structure.get("acc_width"), a_width, b_width, depth)
     return Design(
-        name=f"mac_{a_width}x{b_width}_acc{made.acc_width}_lut" + ("" if cells else "_portable"),
-        summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {made.acc_width} bits, gates inside "
+        name=f"mac_{a_width}x{b_width}_acc{width}_lut" + ("" if cells else "_portable"),
+        summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {width} bits, gates inside "
                 + ("ECP5 carry cells" if cells else "adders, described"),
-        params=params, component=partial(MacLut, **params), golden=partial(_sums, made.acc_width),
-        stimulus=partial(_sums_stimulus, a_width, b_width, made.depth), family="ecp5" if cells else None,
+        params=params, component=partial(MacLut, **params), golden=partial(_sums, width),
+        stimulus=partial(_sums_stimulus, a_width, b_width, depth), family="ecp5" if cells else None,
         twin=partial(MacLut, **{**params, "cells": False}) if cells else None)
 
 
 def mac(a_width: int, b_width: int, structure: str, **accumulator: int) -> Design:
     """Entry of a :class:`Mac`; ``accumulator`` is its depth or acc_width."""
     params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "structure": structure, **accumulator}
-    made = Mac(**params)
+    depth = accumulator.get("depth", DEPTH)
+    width = check_accumulator(accumulator.get("acc_width"), a_width, b_width, depth)
     how = {"booth": "radix-4 Booth rows", "plain": "synthesis' own multiplier in look-up tables", "dsp": "multiplier in a DSP"}[structure]
     return Design(
-        name=f"mac_{a_width}x{b_width}_acc{made.acc_width}_{structure}",
-        summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {made.acc_width} bits, {how}",
-        params={**params, "dsp": structure == "dsp"}, component=partial(Mac, **params), golden=partial(_sums, made.acc_width),
-        stimulus=partial(_sums_stimulus, a_width, b_width, made.depth))
+        name=f"mac_{a_width}x{b_width}_acc{width}_{structure}",
+        summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {width} bits, {how}",
+        params={**params, "dsp": structure == "dsp"}, component=partial(Mac, **params), golden=partial(_sums, width),
+        stimulus=partial(_sums_stimulus, a_width, b_width, depth))
 
 
 DESIGNS: tuple[Design, ...] = (
@@ -211,4 +229,5 @@ DESIGNS: tuple[Design, ...] = (
     mac(5, 7, "booth", depth=20),
     mac_e2m1(), mac_e2m1(cells=False), mac_e4m3(), mac_e4m3(cells=False),
     mac_carry_save(), mac_digits(1), mac_digits(8), mac_digits(8, carry_save=False),
+    mac_packed(),
 )

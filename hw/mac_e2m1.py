@@ -8,10 +8,16 @@ from amaranth.lib.wiring import In, Out
 from .array_widths import check_dimension
 from .carry import Chain, Term, both, clear, plain
 
-__all__ = ["MacE2M1"]
+__all__ = ["MacE2M1", "sum_width"]
 
 LARGEST = 144
 """Largest product, 6 times 6, in units of the smallest, half times half."""
+
+
+def sum_width(depth: int) -> int:
+    """Bits of the signed sum of ``depth`` products."""
+    check_dimension("Depth", depth)
+    return max((depth * LARGEST).bit_length() + 1, 9)
 
 
 class MacE2M1(wiring.Component):
@@ -44,9 +50,8 @@ class MacE2M1(wiring.Component):
     o: stream.Interface
 
     def __init__(self, *, depth: int = 256, cells: bool = True) -> None:
-        check_dimension("Depth", depth)
         self.depth = depth
-        self.acc_width = max((depth * LARGEST).bit_length() + 1, 9)
+        self.acc_width = sum_width(depth)
         self.cells = cells
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"a": unsigned(4), "b": unsigned(4), "first": unsigned(1), "last": unsigned(1)}))),

@@ -8,10 +8,16 @@ from amaranth.lib.wiring import In, Out
 from .array_widths import check_dimension
 from .carry import Chain, Term, both, clear, plain
 
-__all__ = ["MacE4M3"]
+__all__ = ["MacE4M3", "sum_width"]
 
 LARGEST = 448 ** 2 << 18
 """Largest product in units of the smallest, 2 ** -18."""
+
+
+def sum_width(depth: int) -> int:
+    """Bits of the signed sum of ``depth`` products."""
+    check_dimension("Depth", depth)
+    return (depth * LARGEST).bit_length() + 1
 
 
 class MacE4M3(wiring.Component):
@@ -46,9 +52,8 @@ class MacE4M3(wiring.Component):
     o: stream.Interface
 
     def __init__(self, *, depth: int = 256, cells: bool = True) -> None:
-        check_dimension("Depth", depth)
         self.depth = depth
-        self.acc_width = (depth * LARGEST).bit_length() + 1
+        self.acc_width = sum_width(depth)
         self.cells = cells
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"a": unsigned(8), "b": unsigned(8), "first": unsigned(1), "last": unsigned(1)}))),
