@@ -9,6 +9,7 @@ nothing is. Then the outputs must follow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 import re
@@ -46,6 +47,13 @@ SMALL = 5
 MOST = 80
 """Candidates of each kind at most."""
 
+EFFORT = 10_000_000
+"""What the solver may spend on one question, in its own units, so that a proof does not depend on the machine; what it can not answer is
+not proved."""
+
+QUESTIONS = 400
+"""Questions until the candidates must have settled; fewer for designs of many registers."""
+
 
 class Prover:
     """Decides about mutants of one design.
@@ -54,20 +62,17 @@ class Prover:
     ----------
     design, mutants
         All that will be asked about.
-    seconds
-        Time for one question to the solver; what it can not answer is not proved.
     """
 
-    def __init__(self, design: Design, mutants: Sequence[Mutant], *, seconds: float = 20) -> None:
+    def __init__(self, design: Design, mutants: Sequence[Mutant]) -> None:
         self.top = design.name
-        self.seconds = seconds
         self.inputs, self.outputs = ports(used(design.component()))
         self._read(_smt(design, mutants))
         self.ends = self._state(self._end, self.registers, 0)
         self.next = self._state(self._next, self.registers, 0)
         self.rules, self.memory = self._rules()
         self.after = [(self.registers[name], value) for name, value in self.next.items()] + list(self.memory.values())
-        self.reached = self._reached()
+        self.questions = min(QUESTIONS, 40 + 8000 // (1 + len(self.registers)))
         values, signs = self._signs()
         self.signs = [*signs, *values[:MOST]]
         self.later = [z3.substitute(sign, *self.after) for sign in self.signs]
@@ -119,27 +124,29 @@ class Prover:
 
     def _solver(self, given: Iterable[z3.BoolRef]) -> z3.Solver:
         solver = z3.Solver()
-        solver.set("timeout", int(1000 * self.seconds))
+        solver.set("rlimit", EFFORT)
         solver.add(self.rules, *given)
         return solver
 
-    def _reached(self) -> list[z3.BoolRef]:
+    @cached_property
+    def reached(self) -> list[z3.BoolRef]:
         """Invariant of the design alone: values and pairs of values that it does not reach once it has been reset."""
         single, signs = self._signs()
         candidates = [z3.Not(sign) for sign in single] + [z3.Not(z3.And(a, b)) for a, b in combinations(signs, 2)]
         later = [z3.substitute(candidate, *self.after) for candidate in candidates]
         alive = list(range(len(candidates)))
-        for given in ([self.ends["rst"]] if "rst" in self.ends else [z3.BoolVal(True)], None):
-            while alive:
-                solver = self._solver(given if given is not None else [candidates[n] for n in alive])
+        resets = [self.ends.get("rst", z3.BoolVal(True))]
+        for base in (True, False):
+            for _ in range(self.questions):
+                solver = self._solver(resets if base else [candidates[n] for n in alive])
                 solver.add(z3.Not(z3.And([later[n] for n in alive])))
                 outcome = solver.check()
-                if outcome == z3.unsat:
+                if outcome != z3.sat:
                     break
-                if outcome == z3.unknown:
-                    return []
                 model = solver.model()
                 alive = [n for n in alive if z3.is_true(model.eval(later[n], model_completion=True))]
+            if outcome != z3.unsat:
+                return []
         return [candidates[n] for n in alive]
 
     def _signs(self) -> tuple[list[z3.BoolRef], list[z3.BoolRef]]:
@@ -150,23 +157,28 @@ class Prover:
         for old, _ in self.memory.values():
             if z3.is_bool(old):
                 signs += [old, z3.Not(old)]
-        for register in sorted(self.registers.values(), key=lambda register: 0 if not z3.is_bv(register) else register.size()):
+        control = {name: register for name, register in self.registers.items() if not _multiplies(self.next[name])}
+        for register in sorted(control.values(), key=lambda register: 0 if not z3.is_bv(register) else register.size()):
             if z3.is_bool(register):
                 signs += [register, z3.Not(register)]
             elif z3.is_bv(register) and register.size() <= SMALL:
                 signs += [register == 0, register != 0]
                 values += [register == value for value in range(1 << register.size())] if register.size() > 1 else []
-            elif z3.is_bv(register):
+            elif z3.is_bv(register) and register.size() <= 4 * SMALL:
                 neighbours += [z3.Extract(bit + 1, bit, register) == value for bit in range(register.size() - 1) for value in range(4)]
         return (values + neighbours)[:4 * MOST], signs[:MOST]
 
     def equivalent(self, mutant: Mutant) -> bool:
-        """Whether the mutant is proved to be the design."""
+        """Whether the mutant is proved to be the design: from any state, or else from those that it can reach."""
+        return self._proved(mutant, []) or bool(self.reached) and self._proved(mutant, self.reached)
+
+    def _proved(self, mutant: Mutant, reached: Sequence[z3.BoolRef]) -> bool:
+        del self.signs[self.common:], self.later[self.common:]
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
         given = [self.ends["rst"]] if "rst" in self.ends else []
         for base in (True, False):                      # out of reset, from any state equal in both; and onward
-            while True:
+            for _ in range(self.questions):
                 others = self.registers if base else {name: _mixed(register, apart.get(name, 0), f"o {name}")
                                                       for name, register in self.registers.items()}
                 kept = [] if base else [z3.Implies(self.signs[n], z3.Not(_difference(self.registers[name], others[name], equal)))
@@ -176,12 +188,10 @@ class Prover:
                          for name, register in self.registers.items()}
                 fallen = {(name, n): z3.And(self.later[n], _difference(self.next[name], theirs[name], equal))
                           for name, signs in unless.items() for n, equal in signs.items()}
-                solver = self._solver(given if base else [*self.reached, *kept])
+                solver = self._solver(given if base else [*reached, *kept])
                 solver.add(z3.Or([*wrong.values(), *fallen.values()]))
                 outcome = solver.check()
-                if outcome == z3.unknown:
-                    return False
-                if outcome == z3.unsat:
+                if outcome != z3.sat:
                     break
                 model = solver.model()
                 holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
@@ -195,7 +205,9 @@ class Prover:
                     if name in unless:
                         unless[name] = {n: equal & ~bits if n in holds else equal for n, equal in unless[name].items()}
                         unless[name] = {n: equal for n, equal in unless[name].items() if equal}
-        return self._same(others, kept, mutant.number)
+            if outcome != z3.unsat:
+                return False
+        return self._same(others, [*reached, *kept], mutant.number)
 
     def _useful(self, register: z3.ExprRef) -> list[int]:
         """Signs under which ``register`` may be equal: those of control, and its own bits."""
@@ -210,7 +222,7 @@ class Prover:
         seen = [(f"{port}__ready", z3.BoolVal(True)) for port in self.inputs]
         for port in self.outputs:
             seen += [(f"{port}__valid", z3.BoolVal(True)), (f"{port}__payload", self.ends[f"{port}__valid"])]
-        solver = self._solver([*self.reached, *kept])
+        solver = self._solver(kept)
         solver.add(z3.Or([z3.And(when, self.ends[end] != theirs[end]) for end, when in seen if end in self.ends]))
         return solver.check() == z3.unsat
 
@@ -247,6 +259,12 @@ def _mixed(register: z3.ExprRef, apart: int, name: str) -> z3.ExprRef:
         return other
     mask = z3.BitVecVal(apart, register.size())
     return (other & mask) | (register & ~mask)
+
+
+def _multiplies(term: z3.ExprRef) -> bool:
+    """Whether two variables are multiplied on the way to ``term``."""
+    return any(part.decl().kind() == z3.Z3_OP_BMUL and not any(z3.is_bv_value(factor) for factor in part.children())
+               for part in _walk([term]) if z3.is_app(part))
 
 
 def _ones(register: z3.ExprRef) -> int:

@@ -182,6 +182,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 write_json(args.output / "mutated.json", [vars(campaign) for campaign in campaigns])
             except (AssertionError, RuntimeError) as error:
                 wrong.append(f"{design.name}: {error}")
+            except KeyboardInterrupt:
+                wrong.append(f"stopped after {len(campaigns)} of {len(designs)} designs")
+                break
     except (MantissaError, ValueError) as error:
         print(f"mantissa.sim_tb.mutate: {error}", file=sys.stderr)
         return 1

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-import json
 from pathlib import Path
 import sys
 import time
@@ -132,18 +131,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mantissa.sim_tb.verify: {error}", file=sys.stderr)
         return 1
     console, start = Console(), time.monotonic()
-    verdicts = [verify(design, folder=args.output, full=args.full) for design in track(designs, "verifying", console=console)]
-    _benched(designs, verdicts, args.output)
+    verdicts: list[Verdict] = []
+    stopped = []
+    try:
+        for design in track(designs, "verifying", console=console):
+            verdicts.append(verify(design, folder=args.output, full=args.full))
+            write_json(args.output / "verified.json", [vars(verdict) for verdict in verdicts])
+        _benched(designs, verdicts, args.output)
+    except KeyboardInterrupt:
+        stopped = [f"stopped after {len(verdicts)} of {len(designs)} designs"]
     for verdict in verdicts:
         _closed(verdict)
     table, cells = Table(*HEADINGS), _rows(verdicts)
     for row in cells:
         table.add_row(*row)
     console.print(table)
-    failed = [f"{verdict.name}: {text}" for verdict in verdicts for text in verdict.failures]
+    failed = [f"{verdict.name}: {text}" for verdict in verdicts for text in verdict.failures] + stopped
     for line in failed:
         console.print(line, markup=False, highlight=False)
-    write_json(args.output / "verified.json", [json.loads(json.dumps(vars(verdict))) for verdict in verdicts])
+    write_json(args.output / "verified.json", [vars(verdict) for verdict in verdicts])
     seconds = time.monotonic() - start
     outcome = f"{len(verdicts)} designs, {sum(v.cases for v in verdicts):,} cases, {len(failed)} failures, {seconds:.0f} s"
     console.print(outcome)

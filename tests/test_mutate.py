@@ -1,0 +1,107 @@
+# amaranth: UnusedElaboratable=no
+"""Mutants: real ones are killed, equivalent ones are proved to be, and what is weak is found out."""
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("amaranth")
+pytest.importorskip("z3")
+
+import numpy as np
+
+from mantissa.hw.catalog import find
+from mantissa.sim_tb import mutate as command
+from mantissa.sim_tb.equivalent import Prover
+from mantissa.sim_tb.exhaustive import harness, run_cases
+from mantissa.sim_tb.mutants import Mutant, make
+from mantissa.sim_tb.mutate import failures, mutate
+from mantissa.sim_tb.verify import verify
+
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
+
+
+def wrong(design):
+    """The design with a golden function that is wrong in one transaction."""
+    def golden(streams):
+        answer = {port: {name: np.array(column) for name, column in rows.items()} for port, rows in design.golden(streams).items()}
+        answer["o"]["data"][5] ^= 1
+        return answer
+    return replace(design, golden=golden)
+
+
+@pytest.mark.parametrize("name", ["skid", "queue_d5", "deserialize_x4", "reduce_x1", "requantize_narrow_half_even"])
+def test_killed(name):
+    campaign = mutate(find(name), folder=FOLDER, count=20)
+    assert campaign.mutants == 20
+    assert campaign.killed > 10
+    assert campaign.surviving == []
+    assert campaign.killed + campaign.timing + campaign.equivalent == 20
+    assert list(failures(campaign)) == []
+
+
+def test_mutants_are_distinct():
+    made = make(find("skid"), folder=FOLDER, count=20)
+    assert len({str(mutant) for mutant in made.mutants}) == 20
+    assert [mutant.number for mutant in made.mutants] == list(range(1, 21))
+
+
+def test_none_is_the_design():
+    design = find("skid")
+    model = make(design, folder=FOLDER, count=20).harness(folder=FOLDER)
+    assert run_cases(design, model, least=1000, stall="bursty").count >= 1000
+
+
+def test_equivalent():
+    design = find("skid")
+    made = make(design, folder=FOLDER, count=100)
+    same = [mutant for mutant in made.mutants if mutant.mode == "const0" and mutant.cell.startswith("$procmux") and mutant.port == "B"]
+    other = [mutant for mutant in made.mutants if mutant.mode == "inv" and mutant.port in ("D", "Y")][:5]
+    prover = Prover(design, [*same, *other])
+    assert [mutant for mutant in same if prover.equivalent(mutant)]
+    assert [mutant for mutant in other if prover.equivalent(mutant)] == []
+
+
+def test_weak_stimulus_lets_mutants_survive():
+    design = find("skid")
+    still = replace(design, stateless=False, stimulus=lambda rng: {"i": {"data": np.zeros(100, int), "tag": np.zeros(100, int)}})
+    campaign = mutate(still, folder=FOLDER, count=20)
+    assert campaign.surviving
+    assert next(failures(campaign)).startswith("mutation: ")
+
+
+def test_wrong_golden_is_reported():
+    design = wrong(find("skid"))
+    with pytest.raises(AssertionError, match=r"^skid: transaction 5 of o has \{'data': -?\d+\}, golden says \{'data': -?\d+\}"):
+        run_cases(design, harness(design, folder=FOLDER), least=1000)
+    with pytest.raises(AssertionError, match=r"^skid: transaction 5 of o is not what the golden function says, in cycle \d+, stalls none$"):
+        mutate(design, folder=FOLDER, count=20)
+
+
+def test_verdict_of_wrong_golden(tmp_path):
+    verdict = verify(wrong(find("skid")), folder=FOLDER)
+    assert {text.split(":")[0] for text in verdict.failures} >= {"simulated", "compiled", "synthesised", "mutated"}
+
+
+def test_nothing_compared():
+    design = replace(find("skid"), stimulus=lambda rng: {"i": {"data": np.zeros(0, int), "tag": np.zeros(0, int)}}, stateless=False)
+    with pytest.raises(AssertionError, match="^skid: no case was compared$"):
+        mutate(design, folder=FOLDER, count=20)
+
+
+def test_no_mutants():
+    with pytest.raises(ValueError, match="^Mutants must be at least 1, not 0$"):
+        make(find("skid"), folder=FOLDER, count=0)
+
+
+def test_command(tmp_path, capsys):
+    report = tmp_path / "report.md"
+    assert command.main(["skid", "-n", "20", "-o", str(FOLDER), "--report", str(report)]) == 0
+    assert "| skid | 20 |" in report.read_text()
+    assert command.main(["nothing"]) == 1
+    assert capsys.readouterr().err.startswith("mantissa.sim_tb.mutate: Design must be one of the catalogue's, not 'nothing'")
+
+
+def test_names():
+    assert str(Mutant(number=1, mode="inv", cell="$add", port="A", bit=2)) == "inv $add.A[2]"
+    assert str(Mutant(number=1, mode="cnot0", cell="$add", port="A", bit=2, control=0)) == "cnot0 $add.A[2] by [0]"
