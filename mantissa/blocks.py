@@ -167,9 +167,9 @@ def encode_blocks(fmt: Block, values: npt.ArrayLike, axis: int = -1, scale: floa
     amax = np.where(good, amax, 0.0)
     nan = np.flatnonzero(np.isnan(fmt.scale.table))
     if fmt.rule == "nearest":
-        quotient = _divide(amax, np.float64(fmt.limit * whole), 16)
+        quotient = _divide(amax, np.float64(fmt.limit * whole))
         scales = encode(fmt.scale, np.maximum(quotient, 2.0 ** (1 - fmt.scale.bias)))
-        scaled = _divide(tame, whole * fmt.scale.table[scales][..., None], 25)
+        scaled = _divide(tame, whole * fmt.scale.table[scales][..., None])
     else:
         exponents = _exponents(fmt, amax)
         scales = (exponents + fmt.scale.bias).astype(np.int64)
@@ -258,16 +258,12 @@ def _exponents(fmt: Block, amax: Values) -> npt.NDArray[np.int64]:
     return np.clip(exponent, -bias, (1 << fmt.scale.width) - 2 - bias).astype(np.int64)
 
 
-def _divide(num: Values, den: Values | float, bits: int) -> Values:
-    """``num / den`` such that comparing it to a number of ``bits`` bits gives what the exact quotient does.
+def _divide(num: Values, den: Values | np.float64) -> Values:
+    """``num / den`` rounded to float64, which is on the exact one's side of every ``b`` for which ``b * den`` is exact in float64.
 
-    The rounded quotient is on the wrong side of no such number, but it may be equal to one where the exact is not; it is then moved
-    by one float64. ``den`` has at most ``53 - bits`` bits.
+    If ``num`` is another float64 than ``b * den`` it is off by at least ``2**-53`` of it, so the quotient is off by at least ``2**-53``
+    of ``b``, and that does not round to ``b``. Boundaries are such numbers: theirs and the scales' bits are fewer than 53 together.
     """
     with np.errstate(over="ignore", under="ignore"):
         quotient = num / den
-        back = quotient * den
-        part, _ = np.frexp(quotient)
-        short = np.ldexp(part, bits) == np.trunc(np.ldexp(part, bits))
-        away = np.where(back < num, np.inf, -np.inf)
-        return np.where(short & (back != num), np.nextafter(quotient, away), quotient)
+    return np.where((quotient == 0) & (num != 0), np.copysign(5e-324, num), quotient)

@@ -247,6 +247,9 @@ def test_not_finite_and_zero() -> None:
     no_nan = Block(name="a", element=E2M1, scale=all_numbers, size=16, rule="nearest")
     with pytest.raises(ValueError, match="^Values of a must be finite, its scale having no NaN$"):
         encode_blocks(no_nan, values)
+    assert encode_blocks(get_block("mxfp4_rceil"), np.full(32, 1e300)).scales.tolist() == [254]     # amax is infinite as a float32
+    tiny = encode_blocks(get_block("nvfp4"), [448.0 * 6 * 2.0 ** 100, -5e-324] * 8, scale=2.0 ** 100, rounding="floor")
+    assert decode(E2M1, tiny.elements).tolist() == [6, -0.5] * 8                                    # the quotient is below float64
     extreme = np.array([[5e-324, 1e308] * 16, [-5e-324] * 32])
     assert encode_blocks(get_block("mxfp4"), extreme).scales.tolist() == [[254], [0]]
     assert decode(E2M1, encode_blocks(get_block("mxfp4"), extreme, rounding="floor").elements)[0, :2].tolist() == [0, 6]
