@@ -70,7 +70,8 @@ class Mac(wiring.Component):
         after = Signal(signed(self.acc_width))
         m.d.comb += [
             adds.eq(valid[-1]), ends.eq(valid[-1] & last[-1]), starts.eq(valid[-2] & first[-2]),
-            advance.eq(~(ends & self.o.valid & ~self.o.ready)), self.i.ready.eq(advance),
+            # Not the complement of a product, whose inverter would go into the flip-flops' enables, and a DSP's have none.
+            advance.eq(~ends | ~self.o.valid | self.o.ready), self.i.ready.eq(advance),
         ]
         with m.If(advance):
             m.d.sync += [a.eq(self.i.p.a), b.eq(self.i.p.b), valid.eq(Cat(self.i.valid, valid)),

@@ -24,6 +24,7 @@ from mantissa.hw.mac_digits import MacDigits, recode
 from mantissa.hw.mac_e2m1 import MacE2M1
 from mantissa.hw.mac_e4m3 import MacE4M3
 from mantissa.hw.mac_lut import MacLut
+from mantissa.hw.mac_packed import MacPacked
 from mantissa.hw.multiply_lut import MultiplyLut
 from mantissa.hw.multiply_rows import group, split, total
 from mantissa.sim_tb.exhaustive import harness, run_cases
@@ -175,6 +176,7 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
     (lambda: Mac(8, 0, "dsp"), ValueError, "Width of b must be an integer between 2 and 16, not 0"),
     (lambda: MacCarrySave(acc_width=15), ValueError, "Accumulator width must be at least 16, the product's, not 15"),
     (lambda: MacDigits(0), ValueError, "Lanes must be a positive integer, not 0"),
+    (lambda: MacPacked(acc_width=11), ValueError, "Accumulator width must be at least 12, the product's, not 11"),
     (lambda: MacE2M1(depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: MacE4M3(depth=-1), ValueError, "Depth must be a positive integer, not -1"),
     (lambda: Chain(Module(), "c", cells=True).add([ONE] * 3, [], 2), ValueError, "Operands must have at most 2 bits, not 3"),
