@@ -14,6 +14,7 @@ from itertools import combinations
 from pathlib import Path
 import re
 import tempfile
+from typing import Any
 
 import z3
 
@@ -24,6 +25,9 @@ from .netlist import library_of
 from .verilator import SELECTOR
 
 __all__ = ["Prover"]
+
+Term = Any
+"""A term of the solver, whose types do not know its operators."""
 
 SCRIPT = """
 {library}
@@ -88,7 +92,8 @@ class Prover:
         for end in ends:
             sort = "Bool" if wires[end] == 1 else f"(_ BitVec {wires[end]})"
             text += f"(declare-const |end {end}| {sort})\n(assert (= |end {end}| (|{top}_n {end}| now)))\n"
-        found = list(z3.parse_smt2_string(text))
+        parsed = z3.parse_smt2_string(text)
+        found: list[Term] = [parsed[n] for n in range(len(parsed))]
         steps, probes = found[:len(found) - len(ends)], found[len(found) - len(ends):]
         steps = [part for step in steps for part in (step.children() if z3.is_and(step) else [step]) if z3.is_eq(part)]
         nexts = {step.arg(1).decl().name(): step.arg(0) for step in steps}
@@ -100,7 +105,7 @@ class Prover:
         self._end = {end: probe.arg(1) for end, probe in zip(ends, probes, strict=True)}
         self.selector = self._end[SELECTOR]
 
-    def _state(self, terms: Mapping[str, z3.ExprRef], registers: Mapping[str, z3.ExprRef], number: int) -> dict[str, z3.ExprRef]:
+    def _state(self, terms: Mapping[str, Term], registers: Mapping[str, Term], number: int) -> dict[str, Term]:
         """``terms`` of a mutant in a state."""
         values = {**self.free, **registers}
         pairs = [(term, values[name]) for name, term in self._terms.items()]
@@ -108,7 +113,7 @@ class Prover:
         pick = (selector, z3.BoolVal(bool(number)) if z3.is_bool(selector) else z3.BitVecVal(number, selector.size()))
         return {name: z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick)) for name, term in terms.items()}
 
-    def _rules(self) -> tuple[z3.BoolRef, dict[str, tuple[z3.ExprRef, z3.ExprRef]]]:
+    def _rules(self) -> tuple[Term, dict[str, tuple[Term, Term]]]:
         """What inputs keep to; and what must be remembered for that, with what becomes of it."""
         rules, memory = [], {}
         for port in self.inputs:
@@ -122,14 +127,14 @@ class Prover:
                 rules.append(z3.Implies(waited, payload == last))
         return z3.And(rules), memory
 
-    def _solver(self, given: Iterable[z3.BoolRef]) -> z3.Solver:
+    def _solver(self, given: Iterable[Term]) -> z3.Solver:
         solver = z3.Solver()
         solver.set("rlimit", EFFORT)
         solver.add(self.rules, *given)
         return solver
 
     @cached_property
-    def reached(self) -> list[z3.BoolRef]:
+    def reached(self) -> list[Term]:
         """Invariant of the design alone: values and pairs of values that it does not reach once it has been reset."""
         single, signs = self._signs()
         candidates = [z3.Not(sign) for sign in single] + [z3.Not(z3.And(a, b)) for a, b in combinations(signs, 2)]
@@ -149,11 +154,11 @@ class Prover:
                 return []
         return [candidates[n] for n in alive]
 
-    def _signs(self) -> tuple[list[z3.BoolRef], list[z3.BoolRef]]:
+    def _signs(self) -> tuple[list[Term], list[Term]]:
         """Values of small registers and of neighbouring bits; and bits and whether small registers are 0, which are taken in pairs too."""
-        values: list[z3.BoolRef] = []
-        neighbours: list[z3.BoolRef] = []
-        signs: list[z3.BoolRef] = []
+        values: list[Term] = []
+        neighbours: list[Term] = []
+        signs: list[Term] = []
         for old, _ in self.memory.values():
             if z3.is_bool(old):
                 signs += [old, z3.Not(old)]
@@ -172,7 +177,7 @@ class Prover:
         """Whether the mutant is proved to be the design: from any state, or else from those that it can reach."""
         return self._proved(mutant, []) or bool(self.reached) and self._proved(mutant, self.reached)
 
-    def _proved(self, mutant: Mutant, reached: Sequence[z3.BoolRef]) -> bool:
+    def _proved(self, mutant: Mutant, reached: Sequence[Term]) -> bool:
         del self.signs[self.common:], self.later[self.common:]
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
@@ -209,7 +214,7 @@ class Prover:
                 return False
         return self._same(others, [*reached, *kept], mutant.number)
 
-    def _useful(self, register: z3.ExprRef) -> list[int]:
+    def _useful(self, register: Term) -> list[int]:
         """Signs under which ``register`` may be equal: those of control, and its own bits."""
         own = [] if not z3.is_bv(register) else [z3.Extract(n, n, register) == value for n in range(register.size()) for value in (0, 1)]
         known = len(self.signs)
@@ -217,7 +222,7 @@ class Prover:
         self.later += [z3.substitute(sign, *self.after) for sign in own]
         return [*range(self.common), *range(known, len(self.signs))]
 
-    def _same(self, others: Mapping[str, z3.ExprRef], kept: Sequence[z3.BoolRef], number: int) -> bool:
+    def _same(self, others: Mapping[str, Term], kept: Sequence[Term], number: int) -> bool:
         theirs = self._state(self._end, others, number)
         seen = [(f"{port}__ready", z3.BoolVal(True)) for port in self.inputs]
         for port in self.outputs:
@@ -240,7 +245,7 @@ def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
         return (work / "mutated.smt2").read_text()
 
 
-def _walk(terms: Iterable[z3.ExprRef]) -> Iterable[z3.ExprRef]:
+def _walk(terms: Iterable[Term]) -> Iterable[Term]:
     seen, todo = set(), list(terms)
     while todo:
         term = todo.pop()
@@ -250,7 +255,7 @@ def _walk(terms: Iterable[z3.ExprRef]) -> Iterable[z3.ExprRef]:
             todo += term.children()
 
 
-def _mixed(register: z3.ExprRef, apart: int, name: str) -> z3.ExprRef:
+def _mixed(register: Term, apart: int, name: str) -> Term:
     """The register, with the bits ``apart`` any."""
     if not apart:
         return register
@@ -261,17 +266,17 @@ def _mixed(register: z3.ExprRef, apart: int, name: str) -> z3.ExprRef:
     return (other & mask) | (register & ~mask)
 
 
-def _multiplies(term: z3.ExprRef) -> bool:
+def _multiplies(term: Term) -> bool:
     """Whether two variables are multiplied on the way to ``term``."""
     return any(part.decl().kind() == z3.Z3_OP_BMUL and not any(z3.is_bv_value(factor) for factor in part.children())
                for part in _walk([term]) if z3.is_app(part))
 
 
-def _ones(register: z3.ExprRef) -> int:
+def _ones(register: Term) -> int:
     return (1 << register.size()) - 1 if z3.is_bv(register) else 1
 
 
-def _difference(a: z3.ExprRef, b: z3.ExprRef, bits: int) -> z3.BoolRef:
+def _difference(a: Term, b: Term, bits: int) -> Term:
     """Whether some of ``bits`` differ."""
     if a.eq(b) or not bits:
         return z3.BoolVal(False)
@@ -281,7 +286,7 @@ def _difference(a: z3.ExprRef, b: z3.ExprRef, bits: int) -> z3.BoolRef:
     return (a & mask) != (b & mask)
 
 
-def _bits(model: z3.ModelRef, a: z3.ExprRef, b: z3.ExprRef) -> int:
+def _bits(model: Term, a: Term, b: Term) -> int:
     """The bits that differ."""
     if a.eq(b):
         return 0

@@ -24,7 +24,10 @@ PREPARE = """
 read_verilog design.v
 hierarchy -check -top {top}
 prep -flatten -top {top}
+pmuxtree
+opt_clean
 """
+"""A ``$pmux`` with two selects set is undefined, which a mutant can do: trees of ``$mux`` are defined."""
 
 LIST = "mutate -list {many} -seed {seed} -module {top} -o mutants.ys\n"
 
