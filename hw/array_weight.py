@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_dimension, check_operand, delayed, exact_width, levels, pipelined_sum
 from .dsp_pair import FIELD, truncated_product
-from .stream import Queue
+from .stream import Queue, room_for
 
 __all__ = ["WeightStationary"]
 
@@ -118,10 +118,8 @@ class WeightStationary(wiring.Component):
     def _queued(self, m: Module, room: Signal) -> stream.Interface:
         """Input of the queue between the pipeline and the output; there is room when what is under way leaves some."""
         m.submodules.queue = self.queue
-        free = Signal(range(self.queue.depth + 1), init=self.queue.depth)
         wiring.connect(m, self.queue.o, wiring.flipped(self.o))
-        m.d.comb += room.eq(free != 0)
-        m.d.sync += free.eq(free + (self.o.valid & self.o.ready) - self.entered)
+        m.d.comb += room.eq(room_for(m, self.queue.depth, self.o.valid & self.o.ready, self.entered))
         return self.queue.i
 
     def _operands(self, m: Module, advance: Value, room: Value) -> tuple[list[Signal], list[list[Signal]], Signal, Signal]:

@@ -29,10 +29,12 @@ class Bank(wiring.Component):
         Whether the accelerator reads and writes in the same cycle.
     bus_writes
         Whether the bus may write.
+    far
+        Whether a register follows the memory, on the way to the bus and to ``late_data``, because much lies around it.
     """
 
     def __init__(self, *, depth: int, lanes: int, item: int = 1, stride: int = 1, dual: bool = False,
-                 bus_writes: bool = True) -> None:
+                 bus_writes: bool = True, far: bool = False) -> None:
         for name, value in (("Depth", depth), ("Lanes", lanes), ("Stride", stride)):
             if not isinstance(value, int) or value < 1 or value & (value - 1):
                 raise ValueError(f"{name} of a bank must be a power of two, not {value!r}")
@@ -44,12 +46,13 @@ class Bank(wiring.Component):
         self.stride = stride
         self.dual = dual
         self.bus_writes = bus_writes
+        self.far = far
         address = ceil_log2(depth)
         word = 8 * lanes * item
         super().__init__({
             "running": In(1), "busy": Out(1),
             "bus_address": In(20), "bus_enable": In(1), "bus_write": In(1), "bus_data": In(8), "bus_value": Out(8),
-            "read_address": In(address), "read_enable": In(1), "read_data": Out(word),
+            "read_address": In(address), "read_enable": In(1), "read_data": Out(word), "late_data": Out(word),
             "write_address": In(address), "write_enable": In(1), "write_data": In(word),
         })
 
@@ -68,33 +71,42 @@ class Bank(wiring.Component):
         write = memory.write_port(granularity=1)
         read = memory.read_port(transparent_for=())
 
+        # What the bus wants is decoded before it is registered: these registers are as far from the memory as the accelerator is.
         byte_bits, lane_bits = ceil_log2(self.stride), ceil_log2(self.lanes)
-        byte = self.bus_address[:byte_bits]
-        lane = self.bus_address[byte_bits:byte_bits + lane_bits]
-        word = self.bus_address[byte_bits + lane_bits:]
+        byte, lane = self.bus_address[:byte_bits], self.bus_address[byte_bits:byte_bits + lane_bits]
+        address, byte_in = Signal(20, reset_less=True), Signal(8, reset_less=True)
+        reading, writes = Signal(), Signal(size)
+        m.d.sync += [address.eq(self.bus_address), byte_in.eq(self.bus_data), reading.eq(self.bus_enable & ~self.bus_write)]
+        word = address[byte_bits + lane_bits:]
         read_address = Mux(running, self.read_address, word)
         write_address = Mux(running, self.write_address, word) if self.dual else read_address
         m.d.comb += [
-            read.addr.eq(read_address),
-            read.en.eq(Mux(running, self.read_enable, self.bus_enable & ~self.bus_write)),
-            write.addr.eq(write_address),
+            read.addr.eq(read_address), read.en.eq(Mux(running, self.read_enable, reading)), write.addr.eq(write_address),
             self.read_data.eq(read.data.as_value()),
         ]
         for n in range(size):
             here = (lane == n // self.item) & (byte == n % self.item)
-            by_bus = self.bus_enable & self.bus_write & here if self.bus_writes else 0
+            if self.bus_writes:
+                m.d.sync += writes[n].eq(self.bus_enable & self.bus_write & here)
             m.d.comb += [
-                write.en[n].eq(Mux(running, self.write_enable & (1 if self.dual else ~self.read_enable), by_bus)),
-                write.data[n].eq(Mux(running, self.write_data[8 * n:8 * n + 8], self.bus_data)),
+                write.en[n].eq(Mux(running, self.write_enable & (1 if self.dual else ~self.read_enable), writes[n])),
+                write.data[n].eq(Mux(running, self.write_data[8 * n:8 * n + 8], byte_in)),
             ]
 
+        held, found = Signal(byte_bits + lane_bits, reset_less=True), Signal(read.data.shape(), reset_less=True)
+        m.d.sync += held.eq(address)
+        if self.far:
+            m.d.sync += found.eq(read.data)
+            late = Signal(byte_bits + lane_bits, reset_less=True)
+            m.d.sync += late.eq(held)
+            held = late
+        else:
+            m.d.comb += found.eq(read.data)
+        m.d.comb += self.late_data.eq(found)
         selected = Signal(8)
-        held = Signal(byte_bits + lane_bits)
-        with m.If(self.bus_enable):
-            m.d.sync += held.eq(self.bus_address)
         with m.Switch(held):
             for n in range(size):
                 with m.Case((n // self.item) * self.stride + n % self.item):
-                    m.d.comb += selected.eq(read.data[n])
+                    m.d.comb += selected.eq(found[n])
         m.d.comb += self.bus_value.eq(selected)
         return m

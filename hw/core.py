@@ -16,7 +16,7 @@ from .feed import Feeder, WeightLoader
 from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
-from .stream import Queue
+from .stream import Queue, room_for
 
 __all__ = ["COUNTERS", "Core"]
 
@@ -57,7 +57,9 @@ class Core(wiring.Component):
             raise ValueError(f"Identity must be 8 bytes, not {len(identity)}")
         self.config = config
         self.identity = identity
-        self.replies = 4 if config.requant == "serial" else 8
+        # Small devices have serial requantizers and no memory of LUTs; large ones lay far apart what is fed by one memory.
+        self.room = 3 if config.requant == "serial" else 16
+        self.far = config.packed
         super().__init__({
             "i": In(stream.Signature(BUS_REQUEST)), "o": Out(stream.Signature(BUS_REPLY)),
             "status": Out(32),
@@ -68,12 +70,12 @@ class Core(wiring.Component):
         c = self.config
         m.submodules.sequencer = sequencer = Sequencer(instructions=c.instructions)
         banks = {
-            Region.PROGRAM: Bank(depth=c.instructions * BYTES // 4, lanes=4),
-            Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True),
-            Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array),
+            Region.PROGRAM: Bank(depth=c.instructions * BYTES // 4, lanes=4, far=self.far),
+            Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True, far=self.far),
+            Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array, far=self.far),
             Region.PARAMS: Bank(depth=c.param_channels // c.requant_lanes, lanes=c.requant_lanes, item=PARAM_BYTES,
-                                stride=PARAM_STRIDE),
-            Region.LOG: Bank(depth=c.instructions * LOG_BYTES // 4, lanes=4, bus_writes=False),
+                                stride=PARAM_STRIDE, far=self.far),
+            Region.LOG: Bank(depth=c.instructions * LOG_BYTES // 4, lanes=4, bus_writes=False, far=self.far),
         }
         for region, bank in banks.items():
             m.submodules[region.name.lower()] = bank
@@ -96,24 +98,26 @@ class Core(wiring.Component):
         Nothing stalls on the way; a request is taken when there is room for its reply.
         """
         i = self.i
-        m.submodules.replies = replies = Queue(self.o.p.shape(), depth=self.replies)
+        m.submodules.replies = replies = Queue(self.o.p.shape(), depth=self.room)
         wiring.connect(m, replies.o, wiring.flipped(self.o))
-        free = Signal(range(self.replies + 1), init=self.replies)
         # CONTROL is written a stage before the rest is looked at, as memories change hands a cycle after a program begins or ends.
         first, asked = Signal(BUS_REQUEST, reset_less=True), Signal(BUS_REQUEST, reset_less=True)
         taken = Signal(2)
-        m.d.comb += i.ready.eq(free != 0)
-        m.d.sync += [free.eq(free + (self.o.valid & self.o.ready) - (i.valid & i.ready)), taken.eq(Cat(i.valid & i.ready, taken)),
-                     first.eq(i.p), asked.eq(first)]
+        m.d.comb += i.ready.eq(room_for(m, self.room, self.o.valid & self.o.ready, i.valid & i.ready))
+        m.d.sync += [taken.eq(Cat(i.valid & i.ready, taken)), first.eq(i.p), asked.eq(first)]
         take, region, offset, o = taken[1], asked.address[20:], asked.address[:20], replies.i.p
         held_region, held_offset, held_status, register, found = Signal(4), Signal(8), Signal(8), Signal(8), Signal(8)
-        valid, chosen_region, chosen_status = Signal(3), Signal(4), Signal(8)
-        known, bytes_ = Signal(8), {name: Signal(8, name=f"byte_{name.name.lower()}") for name in banks}
+        valid, bytes_ = Signal(3 + self.far), {name: Signal(8, name=f"byte_{name.name.lower()}") for name in banks}
         reply = Signal(BUS_REPLY, reset_less=True)
+        chosen = Signal(data.StructLayout({"region": 4, "status": 8, "known": 8}), reset_less=True)
         m.d.comb += [replies.i.valid.eq(valid[-1]), o.eq(reply)]
         m.d.sync += [valid.eq(Cat(take, valid)), held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS),
-                     chosen_region.eq(held_region), chosen_status.eq(held_status), reply.status.eq(chosen_status),
-                     known.eq(register), reply.data.eq(found)]
+                     chosen.region.eq(held_region), chosen.status.eq(held_status), chosen.known.eq(register)]
+        if self.far:
+            late = Signal(chosen.shape(), reset_less=True)
+            m.d.sync += late.eq(chosen)
+            chosen = late
+        m.d.sync += [reply.status.eq(chosen.status), reply.data.eq(found)]
         m.d.sync += [byte.eq(banks[name].bus_value) for name, byte in bytes_.items()]
 
         block = Capability.of(self.config, self.identity).pack()
@@ -131,19 +135,20 @@ class Core(wiring.Component):
         m.d.comb += [sequencer.control.eq(first.data),
                      sequencer.control_write.eq(taken[0] & first.write & (first.address == (Region.REGISTERS << 20) + control))]
         m.d.comb += register.eq(Array(value)[held_offset])
-        with m.Switch(chosen_region):
+        with m.Switch(chosen.region):
             with m.Case(Region.REGISTERS):
-                m.d.comb += found.eq(known)
+                m.d.comb += found.eq(chosen.known)
             for name, byte in bytes_.items():
                 with m.Case(name):
                     m.d.comb += found.eq(byte)
         for name, bank in banks.items():
-            here = Signal(name=f"here_{name.name.lower()}")
-            m.d.sync += here.eq(taken[0] & (first.address[20:] == name) & (first.address[:20] < bank.bus_bytes))
+            ask, here = Signal(name=f"ask_{name.name.lower()}"), Signal(name=f"here_{name.name.lower()}")
+            m.d.comb += ask.eq(taken[0] & (first.address[20:] == name) & (first.address[:20] < bank.bus_bytes))
+            m.d.sync += here.eq(ask)
             with m.If(here):
                 m.d.sync += held_status.eq(Mux(bank.busy, Status.BUSY, Status.OK))
-            m.d.comb += [bank.bus_address.eq(offset), bank.bus_enable.eq(here), bank.bus_write.eq(asked.write),
-                         bank.bus_data.eq(asked.data)]
+            m.d.comb += [bank.bus_address.eq(first.address[:20]), bank.bus_enable.eq(ask), bank.bus_write.eq(first.write),
+                         bank.bus_data.eq(first.data)]
             if not bank.bus_writes:
                 with m.If(here & asked.write):
                     m.d.sync += held_status.eq(Status.ADDRESS)
@@ -151,11 +156,11 @@ class Core(wiring.Component):
     def _datapath(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
         """Feeder, then array and accumulators or reduction, then requantizers."""
         c, word = self.config, sequencer.instruction
-        feeder = Feeder(lanes=c.array, depth=c.activation_words)
-        loader = WeightLoader(lanes=c.array, depth=c.weight_words)
+        feeder = Feeder(lanes=c.array, depth=c.activation_words, latency=1 + self.far, room=self.room)
+        loader = WeightLoader(lanes=c.array, depth=c.weight_words, latency=1 + self.far, room=self.room)
         array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG), elastic=c.packed)
-        # As deep as a memory of LUTs where lanes take a vector in a cycle or few; a serial lane takes its time.
-        accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators, room=2 if c.requant == "serial" else 16)
+        # A serial lane takes its time: two waiting vectors are enough.
+        accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators, room=2 if c.requant == "serial" else self.room)
         reduce = Reduce(lanes=c.array)
         post = Post(lanes=c.array, requantizers=c.requant_lanes, serial=c.requant == "serial", channels=c.param_channels,
                     depth=c.activation_words)
@@ -197,7 +202,7 @@ class Core(wiring.Component):
             sequencer.error.eq(0),
         ]
         with m.If(feeder.fault):
-            m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(feeder.i.p.address)]
+            m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(feeder.fault_address)]
         with m.Elif(post.fault):
             m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(post.fault_address)]
         with m.Elif(starved & loader.exhausted):
@@ -208,12 +213,12 @@ class Core(wiring.Component):
     def _memories(self, m: Module, banks: dict[Region, Bank], feeder: Feeder, loader: WeightLoader, post: Post) -> None:
         activations, weights, params = banks[Region.ACTIVATIONS], banks[Region.WEIGHTS], banks[Region.PARAMS]
         m.d.comb += [
-            activations.read_address.eq(feeder.read_address), activations.read_enable.eq(feeder.read_enable),
-            feeder.read_data.eq(activations.read_data),
+            activations.read_address.eq(feeder.read_address), activations.read_enable.eq(1),
+            feeder.read_data.eq(activations.late_data),
             activations.write_address.eq(post.write_address), activations.write_enable.eq(post.write_enable),
             activations.write_data.eq(post.write_data),
-            weights.read_address.eq(loader.read_address), weights.read_enable.eq(loader.read_enable),
-            loader.read_data.eq(weights.read_data),
+            weights.read_address.eq(loader.read_address), weights.read_enable.eq(1),
+            loader.read_data.eq(weights.late_data),
             params.read_address.eq(post.param_address), params.read_enable.eq(post.param_enable),
             post.param_data.eq(params.read_data),
         ]

@@ -7,7 +7,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .stream import Queue, check_positive
+from .stream import Queue, check_positive, room_for
 
 __all__ = ["ACC_BITS", "Accumulate", "vector"]
 
@@ -24,7 +24,7 @@ class Accumulate(wiring.Component):
 
     A pass is a run of vectors beginning with one marked ``swap``; the n-th vector of a pass belongs to slot n.
     Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted (and
-    not kept). One vector per cycle; a slot that is still being written delays its next use. Five cycles from
+    not kept). One vector per cycle; the pass after one of up to four vectors begins when nothing is on the way. Five cycles from
     input to output. Nothing stalls on the way: a vector marked ``last`` enters when there is room for its result in a queue, so that no
     signal has to reach every register. Sums wrap at 32 bits; that they cannot is the compiler's proof.
 
@@ -83,23 +83,20 @@ class Accumulate(wiring.Component):
         a_slot, r_slot, b_slot, c_slot = (Signal(bits, name=f"{stage}_slot", reset_less=True) for stage in "arbc")
         word = Signal(len(read.data), reset_less=True)
         c_last = Signal(reset_less=True)
-        take, promise = Signal(), Signal()
-        free = Signal(range(self.room + 1), init=self.room)
-        pending = (a_valid & (a_slot == slot[:bits]) | r_valid & (r_slot == slot[:bits]) | b_valid & (b_slot == slot[:bits])
-                   | c_valid & ~c_last & (c_slot == slot[:bits]))
-        hazard = ~i.p.first & pending
+        take, promise, short = Signal(), Signal(), Signal()
+        # Slots come in order, so only after a pass shorter than the pipeline can the next one's meet their own sums on the way.
+        hazard = i.p.swap & ~i.p.first & short & (a_valid | r_valid | b_valid | c_valid)
         m.d.comb += [
-            i.ready.eq((free != 0) & ~hazard & ~slot[-1]),
+            i.ready.eq(room_for(m, self.room, self.o.valid & self.o.ready, promise) & ~hazard & ~slot[-1]),
             take.eq(i.valid & i.ready), promise.eq(take & i.p.last),
             read.addr.eq(slot), read.en.eq(take),
             o.valid.eq(c_valid & c_last),
             write.addr.eq(c_slot), write.en.eq(c_valid & ~c_last),
         ]
         with m.If(take):
-            m.d.sync += count.eq(slot + 1)
+            m.d.sync += [count.eq(slot + 1), short.eq(slot < 4)]
         acc, end = Signal(vector(self.lanes, ACC_BITS), reset_less=True), Signal(reset_less=True)
-        m.d.sync += [free.eq(free + (self.o.valid & self.o.ready) - promise),
-                     a.eq(i.p), a_slot.eq(slot), a_valid.eq(take),
+        m.d.sync += [a.eq(i.p), a_slot.eq(slot), a_valid.eq(take),
                      r_valid.eq(a_valid), r.eq(a), r_slot.eq(a_slot), word.eq(read.data),
                      b_valid.eq(r_valid), b.eq(r), b_slot.eq(r_slot),
                      c_valid.eq(b_valid), c_slot.eq(b_slot), c_last.eq(b.last), end.eq(b.end)]

@@ -5,11 +5,11 @@ that output's ready, and hold until the transfer; a dependency of an input's rea
 """
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Broadcast", "Join", "Queue", "Skid", "check_payload", "check_positive"]
+__all__ = ["Broadcast", "Join", "Queue", "Skid", "check_payload", "check_positive", "room_for"]
 
 
 def check_payload(value: object) -> data.StructLayout:
@@ -26,6 +26,16 @@ def check_positive(name: str, value: object, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
     return value
+
+
+def room_for(m: Module, room: int, left: ValueLike, entered: ValueLike) -> Value:
+    """Whether one more transaction may enter what holds ``room``; ``left`` and ``entered`` tell of each that leaves and enters.
+
+    Counts less one, so that it is the sign: nothing has to be compared in the cycle in which it decides.
+    """
+    more = Signal(signed((room - 1).bit_length() + 1), init=room - 1)
+    m.d.sync += more.eq(more + left - entered)
+    return ~more[-1]
 
 
 class Skid(wiring.Component):
