@@ -12,6 +12,7 @@ import numpy as np
 from ..design import Design, Streams
 from ..gen.designs import verilog_of
 from ..hw.payload import Words, bits, count, enumerate_all, pack, ports, unpack, used
+from .contract import paths
 from .netlist import library_of
 from .simulate import STALLS
 from .verilator import Harness, Run, WrongError
@@ -33,11 +34,18 @@ class Cases:
     seconds: float
 
 
-def harness(design: Design, *, folder: Path, optimize: int = 1) -> Harness:
-    """Compiled harness of the design's Verilog, with models of the cells it instantiates."""
+def harness(design: Design, *, folder: Path, optimize: int = 1, fast: bool = False) -> Harness:
+    """Compiled harness of the design's Verilog, with models of the cells it instantiates.
+
+    With ``fast``, one for runs without stalls that evaluates the design once a cycle, if it is portable and no output sees what is offered
+    in the same cycle; the usual one otherwise.
+    """
     inputs, outputs = ports(used(design.component()))
     text = "\n".join([verilog_of(design), *(path.read_text() for path in library_of(design))])
-    return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize)
+    if fast:
+        fast = design.family is None and "@(posedge clk)" in text
+        fast = fast and not any(start.endswith((".valid", ".payload")) for start in paths(design.component()))
+    return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize, every_edge=fast)
 
 
 def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0,

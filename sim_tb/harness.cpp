@@ -2,7 +2,8 @@
 //
 // ports.h, generated, defines Vtop's streams: INPUTS(X) and OUTPUTS(X) apply X(number, valid, ready, payload, words) to each,
 // PLAIN(X) applies X(signal) to inputs that are no streams, CLOCKED says whether there are clk and rst, MUTANT is the input that
-// selects a mutant if there is one.
+// selects a mutant if there is one, EVERY_EDGE that each edge of clk is one, in a module whose outputs look at nothing but registers and
+// readies: then one evaluation is a cycle.
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -85,10 +86,12 @@ int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s)
         INPUTS(DRIVE)
 #define ACCEPT(n, valid, ready, payload, words) top->ready = !(STALLS && pause_out[n].next(stall));
         OUTPUTS(ACCEPT)
+#if !EVERY_EDGE
 #if CLOCKED
         top->clk = 0;
 #endif
         top->eval();
+#endif
         bool moved = false, complete = true;
 #define TAKEN(n, valid, ready, payload, words) \
         if (offered[n] && top->ready) { \
@@ -115,7 +118,10 @@ int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s)
         } else if (STALLS && top->valid) { held[n] = true; s.waited[n]++; get(top->payload, before[n]); } \
         complete &= s.given[n] == out_count[n];
         if constexpr (!MESS) { OUTPUTS(GIVEN) }
-#if CLOCKED
+#if EVERY_EDGE
+        top->clk = !top->clk;
+        top->eval();
+#elif CLOCKED
         top->clk = 1;
         top->eval();
 #endif
@@ -143,6 +149,11 @@ void reset(Vtop& module, int cycles) {
     for (int n = 0; n < cycles; n++) { top->clk = 0; top->eval(); top->clk = 1; top->eval(); }
     top->rst = 0;
 #endif
+#if EVERY_EDGE
+#define OPEN(n, valid, ready, payload, words) top->ready = 1;
+    OUTPUTS(OPEN)
+    top->eval();                       // what a ready that is always high does to the others
+#endif
 }
 
 }  // namespace
@@ -159,6 +170,9 @@ extern "C" int harness_run(const uint32_t* const* in, const uint64_t* in_count, 
     PLAIN(ZERO)
 #ifdef MUTANT
     top->MUTANT = options.mutant;
+#endif
+#if EVERY_EDGE
+    if (options.stall != NONE || options.before) return STUCK;
 #endif
     try {
         reset(*top, 2);

@@ -76,8 +76,10 @@ def _simulated(design: Design, verdict: Verdict, folder: Path, least: int) -> No
 
 
 def _compiled(design: Design, verdict: Verdict, folder: Path, least: int) -> None:
-    model = harness(design, folder=folder, optimize=2 if least >= FULL else 1)
+    usual = harness(design, folder=folder, optimize=2 if least >= FULL else 1)
+    fast = harness(design, folder=folder, optimize=2, fast=True) if least >= FULL else usual
     for stall, share in zip(STALLS, (least, least // 10, least // 10), strict=True):
+        model = fast if stall == "none" else usual
         cases = run_cases(design, model, least=share, stall=stall, whole=stall == "none" and least >= FULL)
         verdict.cases += cases.count
         if stall == "none":

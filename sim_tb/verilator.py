@@ -132,15 +132,21 @@ class Harness:
         Where builds are kept, by digest.
     optimize
         Compiler's level: 2 for runs of millions, 1 or 0 to be built soon.
+    every_edge
+        Whether both edges of the clock are made to count, which halves the work of a run without stalls, the only kind there is then. The
+        outputs may depend on registers and readies alone.
     """
 
     def __init__(self, verilog: str, top: str, inputs: Mapping[str, data.Layout], outputs: Mapping[str, data.Layout], *, folder: Path,
-                 optimize: int = 1) -> None:
+                 optimize: int = 1, every_edge: bool = False) -> None:
         if len(inputs) > PORTS or len(outputs) > PORTS:
             raise ValueError(f"A harness has at most {PORTS} streams each way, not {len(inputs)} and {len(outputs)}")
         self.top = top
         self.inputs, self.outputs = inputs, outputs
         folder.mkdir(parents=True, exist_ok=True)
+        self.every_edge = every_edge
+        if every_edge:
+            verilog = re.sub(r"@\(posedge clk\)", "@(edge clk)", verilog)
         header = self._header(verilog)
         library = folder / f"{top}-{_digest(verilog, header, optimize, SOURCE.read_text())}.so"
         if not library.exists():
@@ -162,7 +168,7 @@ class Harness:
         plain = " ".join(f"X({_mangled(name)})" for name in sorted(declared - known))
         mutant = f"#define MUTANT {SELECTOR}\n" if SELECTOR in declared else ""
         return (table("INPUTS", self.inputs) + table("OUTPUTS", self.outputs) + f"#define PLAIN(X) {plain}\n"
-                f"#define CLOCKED {int('clk' in declared)}\n{mutant}")
+                f"#define CLOCKED {int('clk' in declared)}\n#define EVERY_EDGE {int(self.every_edge)}\n{mutant}")
 
     def _build(self, verilog: str, header: str, library: Path, optimize: int) -> None:
         runtime = _runtime(library.parent)
@@ -203,6 +209,8 @@ class Harness:
             If nothing moves for ``idle`` cycles before all is there, an output drops or changes what it offers, gives too many or not
             what it should, or a loop of logic does not settle.
         """
+        if self.every_edge and (stall != "none" or before):
+            raise ValueError(f"A harness of every edge must run without stalls, not {stall}")
         ins = {port: np.ascontiguousarray(sent[port], np.uint32) for port in self.inputs}
         outs = {port: np.zeros((1 if want else expected[port], words_of(layout)), np.uint32) for port, layout in self.outputs.items()}
         wanted = {port: np.ascontiguousarray(want[port], np.uint32) for port in self.outputs} if want else None

@@ -78,7 +78,23 @@ def test_wrong_golden_is_reported():
         mutate(design, folder=FOLDER, count=20)
 
 
-def test_verdict_of_wrong_golden(tmp_path):
+def test_fast_harness():
+    design = find("requantize_narrow_half_even")
+    model = harness(design, folder=FOLDER, fast=True)
+    assert model.every_edge
+    assert run_cases(design, model, least=1000).count >= 1000
+    with pytest.raises(ValueError, match="^A harness of every edge must run without stalls, not random$"):
+        run_cases(design, model, least=1000, stall="random")
+    with pytest.raises(AssertionError, match="^skid: transaction 5 of o has"):
+        run_cases(wrong(find("skid")), harness(find("skid"), folder=FOLDER, fast=True), least=1000)
+
+
+@pytest.mark.parametrize("name", ["serialize_x4", "join_x2", "array_os_4x4_w8a8_acc32_slice"])
+def test_not_fast(name):
+    assert not harness(find(name), folder=FOLDER, fast=True).every_edge
+
+
+def test_verdict_of_wrong_golden():
     verdict = verify(wrong(find("skid")), folder=FOLDER)
     assert {text.split(":")[0] for text in verdict.failures} >= {"simulated", "compiled", "synthesised", "mutated"}
 
