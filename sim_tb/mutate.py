@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as markdown")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/verify"))
     args = parser.parse_args(argv)
-    console, start = Console(), time.monotonic()
+    console, start = Console(width=None if sys.stdout.isatty() else 200), time.monotonic()
     campaigns, wrong = [], []
     try:
         designs = [find(name) for name in args.designs] or list(CATALOG)

@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MantissaError as error:
         print(f"mantissa.sim_tb.verify: {error}", file=sys.stderr)
         return 1
-    console, start = Console(), time.monotonic()
+    console, start = Console(width=None if sys.stdout.isatty() else 200), time.monotonic()
     verdicts: list[Verdict] = []
     stopped = []
     try:
