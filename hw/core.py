@@ -16,7 +16,7 @@ from .feed import Feeder, WeightLoader
 from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
-from .stream import Queue, room_for
+from .stream import Queue, Skid, room_for
 
 __all__ = ["COUNTERS", "Core"]
 
@@ -102,7 +102,7 @@ class Core(wiring.Component):
         wiring.connect(m, replies.o, wiring.flipped(self.o))
         # CONTROL is written a stage before the rest is looked at, as memories change hands a cycle after a program begins or ends.
         first, asked = Signal(BUS_REQUEST, reset_less=True), Signal(BUS_REQUEST, reset_less=True)
-        taken = Signal(2)
+        taken, commanded = Signal(2), Signal()
         m.d.comb += i.ready.eq(room_for(m, self.room, self.o.valid & self.o.ready, i.valid & i.ready))
         m.d.sync += [taken.eq(Cat(i.valid & i.ready, taken)), first.eq(i.p), asked.eq(first)]
         take, region, offset, o = taken[1], asked.address[20:], asked.address[:20], replies.i.p
@@ -132,8 +132,8 @@ class Core(wiring.Component):
         control = next(r.address for r in REGISTERS if r.name == "CONTROL")
         with m.If(take & (region == Region.REGISTERS) & (offset < size)):
             m.d.sync += held_status.eq(Status.OK)
-        m.d.comb += [sequencer.control.eq(first.data),
-                     sequencer.control_write.eq(taken[0] & first.write & (first.address == (Region.REGISTERS << 20) + control))]
+        m.d.sync += commanded.eq(i.valid & i.ready & i.p.write & (i.p.address == (Region.REGISTERS << 20) + control))
+        m.d.comb += [sequencer.control.eq(first.data), sequencer.control_write.eq(commanded)]
         m.d.comb += register.eq(Array(value)[held_offset])
         with m.Switch(chosen.region):
             with m.Case(Region.REGISTERS):
@@ -153,6 +153,14 @@ class Core(wiring.Component):
                 with m.If(here & asked.write):
                     m.d.sync += held_status.eq(Status.ADDRESS)
 
+    def _sliced(self, m: Module, name: str, output: stream.Interface, flush: Signal) -> stream.Interface:
+        """``output``, behind a register slice where much lies far apart."""
+        if not self.far:
+            return output
+        m.submodules[name] = ResetInserter(flush)(unit := Skid(output.p.shape()))
+        wiring.connect(m, output, unit.i)
+        return unit.o
+
     def _datapath(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
         """Feeder, then array and accumulators or reduction, then requantizers."""
         c, word = self.config, sequencer.instruction
@@ -167,9 +175,9 @@ class Core(wiring.Component):
         for name, unit in (("feeder", feeder), ("loader", loader), ("array", array), ("accumulate", accumulate), ("reduce", reduce),
                            ("post", post)):
             m.submodules[name] = ResetInserter(sequencer.flush)(unit)
-        wiring.connect(m, sequencer.o, feeder.i)
-
-        vector, tag, matmul, maximum = feeder.o, Signal(len(TAG)), Signal(), Signal()
+        wiring.connect(m, self._sliced(m, "steps", sequencer.o, sequencer.flush), feeder.i)
+        vector = self._sliced(m, "vectors", feeder.o, sequencer.flush)
+        tag, matmul, maximum = Signal(len(TAG)), Signal(), Signal()
         m.d.sync += [matmul.eq(word.op == Op.MATMUL), maximum.eq(word.op == Op.MAX)]
         m.d.comb += [
             feeder.pad.eq(word.pad),

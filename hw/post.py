@@ -141,13 +141,15 @@ class Post(wiring.Component):
         with m.If(o.valid):
             m.d.sync += [word.eq(Cat(word[8 * len(lanes):], *(lane.o.p.y for lane in lanes))),
                          end.eq(o.p.tag), group.eq(Mux(group == groups - 1, 0, group + 1))]
-        beyond = address[ceil_log2(self.depth):] != 0
+        # Known when the address is: a register that 16 or more enables of the memory wait for.
+        beyond, bits = Signal(), ceil_log2(self.depth)
+        following = address + Mux(end, self.output_wrap, self.output_step)
         m.d.comb += [
             self.written.eq(full & ~beyond), self.fault.eq(full & beyond | lost),
             self.fault_address.eq(Mux(lost, channel, address)),
             self.write_address.eq(address), self.write_enable.eq(self.written), self.write_data.eq(word),
         ]
         with m.If(full):
-            m.d.sync += address.eq(address + Mux(end, self.output_wrap, self.output_step))
+            m.d.sync += [address.eq(following), beyond.eq(following[bits:len(address)] != 0)]
         with m.If(self.start):
-            m.d.sync += [address.eq(self.output), group.eq(0), full.eq(0)]
+            m.d.sync += [address.eq(self.output), beyond.eq(self.output[bits:] != 0), group.eq(0), full.eq(0)]
