@@ -1,0 +1,117 @@
+"""Catalogue entries of the reconfigurable multiplier-accumulator, with their golden function."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..design import Design, Streams
+from ..formats import get_scalar
+from .mac_modes import MODES, WORD, Mode
+from .mac_reconfigurable import MacReconfigurable
+
+__all__ = ["DESIGNS", "mac_reconfigurable"]
+
+THIN = ("int8", "int4", "posit8_0", "e4m3", "e2m1")
+"""Modes whose lanes are bytes and nibbles."""
+
+
+@cache
+def _units(name: str, unit: int) -> npt.NDArray[Any]:
+    """Values of a format's codes such that products are in units of two to the ``unit``; for NaN what the hardware adds."""
+    values = get_scalar(name).table
+    if name == "e4m3":
+        values = np.where(np.isnan(values), np.where(np.arange(256) < 128, 480, -480), values)
+    return (np.where(np.isnan(values), 0, values) * 2.0 ** (-unit // 2)).astype(np.int64)
+
+
+def _golden(modes: Sequence[str], quire: int, flags: int, streams: Streams) -> Streams:
+    i = streams["i"]
+    number = np.asarray(i["mode"])
+    first, last = (np.flatnonzero(i[name]) for name in ("first", "last"))
+    start = first[np.searchsorted(first, last, side="right") - 1]
+    width = quire // 4
+    words = np.zeros((len(last), 4), np.int64)
+    nan = np.zeros(len(last), np.int64)
+    for n, name in enumerate(modes):
+        mode, mine = MODES[name], number[last] == n
+        bits = WORD // mode.lanes
+        for lane in range(mode.lanes):
+            a, b = (np.asarray(i[port]) >> bits * lane & (1 << bits) - 1 for port in ("a", "b"))
+            values = _units(name, mode.unit)
+            before = np.append(0, np.cumsum(np.where(number == n, values[a] * values[b], 0)))
+            sums = (before[last + 1] - before[start])[mine]
+            share = 4 // mode.lanes
+            for k in range(share):
+                words[mine, share * lane + k] = sums >> width * k & (1 << width) - 1
+            if mode.nan:
+                table = np.isnan(get_scalar(name).table)
+                bad = np.append(0, np.cumsum((table[a] | table[b]) & (number == n)))
+                nan[mine] |= (bad[last + 1] > bad[start])[mine].astype(np.int64) << lane
+    return {"o": {"sum": words, "nan": nan}}
+
+
+DOTS = 90
+"""Dot products of any mode in a stimulus."""
+
+
+def _stimulus(modes: Sequence[str], depth: int, rng: np.random.Generator) -> Streams:
+    """Short dot products whose modes change all the time, one of them given up, and the largest sums of each mode of either sign."""
+    lengths = rng.integers(1, 9, DOTS)
+    mode = np.repeat(rng.permutation(np.arange(DOTS) % len(modes)), lengths)
+    a, b = (np.array([_word(rng, MODES[modes[n]]) for n in mode]) for _ in range(2))
+    near = rng.random(len(a)) < 0.3
+    b = np.where(near, a ^ rng.integers(0, 1 << WORD, len(a)) & 0x8787, b)
+    worst = [(n, *pair) for n, name in enumerate(modes) for pair in _extremes(MODES[name])]
+    lengths = np.append(lengths, [depth] * len(worst))
+    mode = np.append(mode, np.repeat([n for n, _, _ in worst], depth))
+    a, b = (np.append(word, np.repeat([row[k] for row in worst], depth)) for k, word in ((1, a), (2, b)))
+    end = np.cumsum(lengths) - 1
+    last = np.isin(np.arange(len(mode)), end).astype(np.int64)
+    first = np.append(1, last[:-1])
+    last[end[3]] = 0
+    return {"i": {"a": a, "b": b, "mode": mode, "first": first, "last": last}}
+
+
+def _word(rng: np.random.Generator, mode: Mode) -> int:
+    """Lanes of any codes, a quarter of them extreme; seldom one that is not a number."""
+    bits = WORD // mode.lanes
+    table = get_scalar(mode.name).table
+    codes = rng.integers(0, 1 << bits, mode.lanes)
+    edge = rng.choice([0, 1, (1 << bits - 1) - 1, 1 << bits - 1, (1 << bits - 1) + 1, (1 << bits) - 1], mode.lanes)
+    codes = np.where(rng.random(mode.lanes) < 0.25, edge, codes)
+    codes = np.where(np.isnan(table[codes]) & (rng.random(mode.lanes) < 0.8), codes ^ 1 << bits - 2, codes)
+    return sum(int(code) << bits * n for n, code in enumerate(codes))
+
+
+def _extremes(mode: Mode) -> list[tuple[int, int]]:
+    """Words of the largest product, and of its negative in every other lane."""
+    table = get_scalar(mode.name).table
+    large = int(np.nanargmax(np.where(np.isinf(table), np.nan, np.abs(table))))
+    other = int(np.flatnonzero(table == -table[large])[0]) if -table[large] in table else large - 1 & len(table) - 1
+    bits = WORD // mode.lanes
+    same = sum(large << bits * n for n in range(mode.lanes))
+    mixed = sum((other if n % 2 else large) << bits * n for n in range(mode.lanes))
+    return [(same, same), (same, mixed), (mixed, sum(other << bits * n for n in range(mode.lanes)))]
+
+
+def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, quire: int = 128, multiplier: str = "lut",
+                       cells: bool = True) -> Design:
+    """Entry of a :class:`MacReconfigurable`; ``name`` says which modes it has."""
+    params: dict[str, Any] = {"modes": tuple(modes), "depth": depth, "quire": quire, "multiplier": multiplier, "cells": cells}
+    flags = max([MODES[mode].lanes for mode in modes if MODES[mode].nan], default=1)
+    return Design(
+        name=f"mac_{name}_{multiplier}" + ("" if cells else "_portable"),
+        summary=f"Multiplier-accumulator of {', '.join(modes)}, chosen while it runs, "
+                + ("two DSPs" if multiplier == "dsp" else "no DSP") + ("" if cells else ", carry cells described"),
+        params={**params, "dsp": multiplier == "dsp"}, component=partial(MacReconfigurable, **params),
+        golden=partial(_golden, tuple(modes), quire, flags), stimulus=partial(_stimulus, tuple(modes), depth),
+        family="ecp5" if cells else None, twin=partial(MacReconfigurable, **{**params, "cells": False}) if cells else None)
+
+
+DESIGNS: tuple[Design, ...] = (
+    mac_reconfigurable("modes5", THIN), mac_reconfigurable("modes5", THIN, multiplier="dsp"),
+)

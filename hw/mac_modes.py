@@ -1,0 +1,93 @@
+"""Modes of the reconfigurable multiplier-accumulator: formats that share a 16-bit operand word."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from .array_widths import check_dimension
+
+__all__ = ["MODES", "WORD", "Mode", "check_modes", "check_quire"]
+
+WORD = 16
+"""Bits of an operand word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """One format as it is multiplied and accumulated.
+
+    Parameters
+    ----------
+    name
+        The format's.
+    lanes
+        Numbers in an operand word, the first in its lowest bits.
+    unit
+        Exponent of two of the sum's lowest bit.
+    largest
+        Largest product in that unit, in which NaN counts as what its code would be.
+    nan
+        Whether there are codes that are not numbers.
+    windowed
+        Whether the exact sum is wider than any lane, so that products are cut at the unit.
+    """
+    name: str
+    lanes: int
+    unit: int
+    largest: int
+    nan: bool = False
+    windowed: bool = False
+
+    def width(self, depth: int) -> int:
+        """Bits of the signed sum of ``depth`` products."""
+        return (depth * self.largest).bit_length() + 1
+
+
+MODES = {mode.name: mode for mode in (
+    Mode(name="int8", lanes=2, unit=0, largest=1 << 14),
+    Mode(name="int4", lanes=4, unit=0, largest=1 << 6),
+    Mode(name="posit8_0", lanes=2, unit=-26, largest=1 << 38, nan=True),
+    Mode(name="e4m3", lanes=2, unit=-20, largest=225 << 30, nan=True),
+    Mode(name="e2m1", lanes=4, unit=-2, largest=144),
+)}
+"""Formats there are, by name. ``unit`` is where the shared aligner puts them, at or below the smallest product."""
+
+
+def check_modes(modes: Sequence[str]) -> tuple[Mode, ...]:
+    """Modes by their names.
+
+    Raises
+    ------
+    ValueError
+        If there is none, one is unknown or there twice.
+    """
+    if isinstance(modes, str) or not modes:
+        raise ValueError(f"Modes must be names of formats, one at least, not {modes!r}")
+    for name in modes:
+        if name not in MODES:
+            near = get_close_matches(str(name).lower(), MODES, n=3, cutoff=0.4)
+            hint = f" (near it: {', '.join(near)})" if near else ""
+            raise ValueError(f"Mode must be one of {', '.join(MODES)}, which share a word of {WORD} bits, not {name!r}{hint}")
+    if len(set(modes)) != len(modes):
+        raise ValueError(f"Modes must be distinct, not {', '.join(modes)}")
+    return tuple(MODES[name] for name in modes)
+
+
+def check_quire(quire: object, modes: Sequence[Mode], depth: int, wraps: bool) -> None:
+    """Refuse an accumulator in which a sum does not fit its lane, unless it may wrap.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number of bits that four lanes can share, or too narrow.
+    """
+    check_dimension("Depth", depth)
+    check_dimension("Quire width", quire)
+    assert isinstance(quire, int)
+    if quire % 4 or not 80 <= quire <= 128:
+        raise ValueError(f"Quire width must be a multiple of 4 between 80 and 128, not {quire}")
+    for mode in modes:
+        if mode.width(depth) > quire // mode.lanes and not wraps:
+            raise ValueError(f"Quire width must be at least {mode.lanes * mode.width(depth)} for {depth} products of {mode.name}, "
+                             f"not {quire}, unless wraps=True")

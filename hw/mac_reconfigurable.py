@@ -1,0 +1,239 @@
+"""One multiplier-accumulator for many formats, chosen while it runs."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .carry import Chain, Term, both, clear, plain
+from .mac_align import Bits, choose, shift
+from .mac_modes import WORD, Mode, check_modes, check_quire
+from .mac_unpack import cut, magnitude, product_signs, unpack
+
+__all__ = ["MULTIPLIERS", "MacReconfigurable"]
+
+MULTIPLIERS = ("lut", "dsp")
+"""Where the significands are multiplied: in rows of carry cells, or in two DSPs."""
+
+FIELD = 9
+"""Distance between the two numbers of four bits in a DSP's operand: their products do not reach the sum of the mixed ones."""
+
+
+class MacReconfigurable(wiring.Component):
+    """Dot products of numbers whose format is chosen with every transaction, exact.
+
+    Parameters
+    ----------
+    modes : sequence of :class:`str`
+        Formats, of :data:`~.mac_modes.MODES`; a mode's number is its place.
+    depth : :class:`int`
+        Most transactions in a dot product; decides only whether ``quire`` is wide enough.
+    quire : :class:`int`
+        Bits of the accumulator.
+    multiplier : :class:`str`
+        One of :data:`MULTIPLIERS`.
+    wraps : :class:`bool`
+        Whether a quire is accepted that is too narrow for ``depth`` products of some mode. Sums are then exact modulo their lane.
+    cells : :class:`bool`
+        Whether to instantiate the ECP5's carry cells, or their description.
+    """
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, modes: Sequence[str], *, depth: int = 256, quire: int = 128, multiplier: str = "lut", wraps: bool = False,
+                 cells: bool = True) -> None:
+        self.modes: tuple[Mode, ...] = check_modes(modes)
+        check_quire(quire, self.modes, depth, wraps)
+        if multiplier not in MULTIPLIERS:
+            raise ValueError(f"Multiplier must be one of {', '.join(MULTIPLIERS)}, not {multiplier!r}")
+        self.quire = quire
+        self.multiplier = multiplier
+        self.cells = cells
+        self.flags = max([mode.lanes for mode in self.modes if mode.nan], default=1)
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({
+                "a": unsigned(WORD), "b": unsigned(WORD), "mode": unsigned(max(1, (len(self.modes) - 1).bit_length())),
+                "first": unsigned(1), "last": unsigned(1)}))),
+            "o": Out(stream.Signature(data.StructLayout({
+                "sum": data.ArrayLayout(unsigned(quire // 4), 4), "nan": unsigned(self.flags)}))),
+        })
+
+    def _among(self, mode: Value, *names: str) -> Value:
+        """Whether ``mode`` is one of ``names``: constant if none or all of the modes are."""
+        numbers = [n for n, known in enumerate(self.modes) if known.name in names]
+        if len(numbers) in (0, len(self.modes)):
+            return Const(bool(numbers), 1)
+        return Cat(mode == n for n in numbers).any()
+
+    def _lanes(self, mode: Value, lanes: int) -> Value:
+        return self._among(mode, *(known.name for known in self.modes if known.lanes == lanes))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        advance, adds = Signal(), Signal()
+        stages = 7
+        valid = Signal(stages)
+        first, last = Signal(stages, reset_less=True), Signal(stages, reset_less=True)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]), self.i.ready.eq(advance)]
+        with m.If(advance):
+            m.d.sync += [valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)),
+                         last.eq(Cat(self.i.p.last, last)), self.o.valid.eq(valid[-1] & last[-1])]
+
+        def register(value: Value, name: str, stages: int = 1) -> Value:
+            for stage in range(stages):
+                if isinstance(value, Const):
+                    return value
+                later = Signal(len(value), name=f"{name}_{stage}" if stages > 1 else name, reset_less=True)
+                with m.If(advance):
+                    m.d.sync += later.eq(value)
+                value = later
+            return value
+
+        # Signs off.
+        quarters, wide = self._lanes(self.i.p.mode, 4), self._lanes(self.i.p.mode, 1)
+        negates = self._among(self.i.p.mode, "int8", "int4", "posit8_0")
+        words = [register(magnitude(m, word, negates, quarters, wide, name, cells=self.cells), f"{name}_word")
+                 for word, name in ((self.i.p.a, "a"), (self.i.p.b, "b"))]
+        mode = register(self.i.p.mode, "mode")
+        signs = register(product_signs(self.i.p.a, self.i.p.b, quarters, wide), "signs", 2)
+
+        # Unpacked.
+        a, b = (unpack(m, word, lambda *names: self._among(mode, *names), name) for word, name in zip(words, "ab", strict=True))
+        quarters, wide = register(self._lanes(mode, 4), "quarters_2"), register(self._lanes(mode, 1), "wide_2")
+        exponents = [(register(one, f"a_exponent_{n}"), register(other, f"b_exponent_{n}"))
+                     for n, (one, other) in enumerate(zip(a.exponents, b.exponents, strict=True))]
+        nan = register(a.nan | b.nan, "nan", 6) if any(mode.nan for mode in self.modes) else None
+        factors = register(a.significand, "a_significand"), register(b.significand, "b_significand")
+        products = self._products(m, advance, *factors, quarters, register(quarters, "quarters_3"))
+        shifts = [register(self._sum(m, *pair, name=f"shift_{n}"), f"by_{n}", 2) for n, pair in enumerate(exponents)]
+        quarters, wide = register(quarters, "quarters", 4), register(wide, "wide", 4)
+        signs = register(signs, "sign", 5)
+
+        # Aligned.
+        shifted = [12 * (mode.name == "posit8_0") or 8 for mode in self.modes if mode.name in ("posit8_0", "e4m3")]
+        most = max(shifted, default=0)
+        lanes = []
+        for n, (bits, by) in enumerate(zip(products, shifts, strict=True)):
+            lanes.append(self._aligned(m, advance, bits, by, most, register, n))
+        width = self.quire // 4
+        blocks: list[Bits] = []
+        for n, (bits, by) in enumerate(lanes):
+            choices: list[tuple[Value | None, Bits]] = []
+            if not isinstance(quarters, Const):
+                choices.append((quarters, bits[:8] + [None] * (width - 8) + bits[8:16]))
+            if isinstance(quarters, Const) and quarters.value:
+                choices.append((None, bits[:8] + [None] * (width - 8) + bits[8:16]))
+            else:
+                if most:
+                    choices.append((by, [None] * 16 + bits[:most + 15]))
+                choices.append((None, bits))
+            block = choose(m, advance, choices, f"block_{n}")
+            blocks += [block[:width], block[width:]]
+        self._accumulate(m, adds, blocks, signs, register(quarters, "quarters_7"), register(wide, "wide_7"), first[-1])
+        if nan is not None:
+            with m.If(adds):
+                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1].replicate(self.flags)) | nan)
+        return m
+
+    def _products(self, m: Module, advance: Value, a: Value, b: Value, quarters: Value, later: Value) -> list[Bits]:
+        """Products of the bytes, each of its nibbles where the mode has quarters, two stages later."""
+        products: list[Bits] = []
+        for n in range(2):
+            one, other = a[8 * n:8 * n + 8], b[8 * n:8 * n + 8]
+            result = Signal(16, name=f"product_{n}", reset_less=True)
+            if self.multiplier == "dsp":
+                spread = []
+                for word, name in ((one, "a"), (other, "b")):
+                    operand = Signal(FIELD + 4, name=f"{name}_spread_{n}", reset_less=True)
+                    apart = Cat(word[:4], Const(0, FIELD - 4), word[4:])
+                    m.d.comb += operand.eq(_either(quarters, apart, word))
+                    spread.append(operand)
+                whole = Signal(2 * FIELD + 8, name=f"whole_{n}", reset_less=True)
+                with m.If(advance):
+                    m.d.sync += [whole.eq(spread[0] * spread[1]), result.eq(_either(later, Cat(whole[:8], whole[2 * FIELD:]), whole[:16]))]
+            else:
+                sums = []
+                for half in range(2):
+                    chain = Chain(m, f"rows_{n}_{half}", cells=self.cells)
+                    gated = []
+                    for k in range(8):
+                        bit = Signal(name=f"gated_{n}_{half}_{k}")
+                        m.d.comb += bit.eq(one[k] if k // 4 == half else _either(quarters, Const(0, 1), one[k]))
+                        gated.append(bit)
+                    rows = list(other[4 * half:4 * half + 4])
+                    found = [both(bit, rows[0]) for bit in gated]
+                    for j in range(1, 4):
+                        found[j:] = map(plain, chain.add([both(bit, rows[j]) for bit in gated], found[j:], 9))
+                    chain.close()
+                    total = Signal(12, name=f"sum_{n}_{half}", reset_less=True)
+                    with m.If(advance):
+                        m.d.sync += total.eq(Cat(term.value for term in found))
+                    sums.append(total)
+                chain = Chain(m, f"product_{n}", cells=self.cells)
+                upper = chain.add([plain(bit) for bit in sums[0][4:]], [plain(bit) for bit in sums[1]], 12)
+                chain.close()
+                with m.If(advance):
+                    m.d.sync += result.eq(Cat(sums[0][:4], upper))
+            products.append(list(result))
+        return products
+
+    def _sum(self, m: Module, a: Value, b: Value, name: str) -> Value:
+        if isinstance(a, Const):
+            return Const(0, 5)
+        chain = Chain(m, name, cells=self.cells)
+        total = chain.add([plain(bit) for bit in a], [plain(bit) for bit in b], 5)
+        chain.close()
+        return Cat(total)
+
+    def _aligned(self, m: Module, advance: Value, bits: Bits, by: Value, most: int, register: object, n: int) -> tuple[Bits, Value]:
+        """Moved up by the four low bits of the shift, two stages later, and the fifth."""
+        rest = by
+        for stage, (low, high) in enumerate(((1, 2), (4, 8))):
+            name = f"lane_{n}_{high}"
+            after = Signal(max(len(rest) - 2, 1), name=f"rest_{n}_{high}", reset_less=True)
+            if not most:
+                bits = choose(m, advance, [(None, bits)], name)
+            else:
+                bits = shift(bits, rest[0], low, most + low - 1)
+                bits = choose(m, advance, [(rest[1], [None] * high + bits[:most + high - 1]), (None, bits)], name)
+                with m.If(advance):
+                    m.d.sync += after.eq(rest[2:])
+            rest = after
+        return bits, rest[0]
+
+    def _accumulate(self, m: Module, adds: Value, blocks: Sequence[Bits], signs: Value, quarters: Value, wide: Value, first: Value) -> None:
+        """Quarters of the accumulator on one chain, with a cut between where their lanes end."""
+        width = self.quire // 4
+        chain = Chain(m, "quire", cells=self.cells)
+        acc = [Signal(width, name=f"quire_{n}", reset_less=True) for n in range(4)]
+        x: list[Term] = []
+        y: list[Term] = []
+        places = []
+        for n, block in enumerate(blocks):
+            sign = Signal(name=f"negative_{n}")
+            m.d.comb += sign.eq(signs[n])
+            if n:
+                keep = wide if n == 2 else Const(1 - quarters.value, 1) if isinstance(quarters, Const) else ~quarters
+                if not (isinstance(keep, Const) and keep.value):
+                    passing = Signal(name=f"passes_{n}")
+                    m.d.comb += passing.eq(keep)
+                    for terms, term in zip((x, y), cut(sign, keep if isinstance(keep, Const) else passing), strict=True):
+                        terms.append(term)
+            places += range(len(x), len(x) + width)
+            bits = [*block, *[None] * (width - len(block))]
+            x += [clear(bit, first) for bit in acc[n]]
+            y += [plain(sign) if bit is None else Term(0b0110, (bit, sign)) for bit in bits]
+            m.d.comb += self.o.p.sum[n].eq(acc[n])
+        after = chain.add(x, y, len(x), carry=y[0].signals[-1])
+        chain.close()
+        with m.If(adds):
+            m.d.sync += Cat(acc).eq(Cat(after[place] for place in places))
+
+
+def _either(when: Value, one: Value, other: Value) -> Value:
+    """``one`` if ``when``, constant or not, else ``other``."""
+    if isinstance(when, Const):
+        return one if when.value else other
+    return Mux(when, one, other)
