@@ -6,23 +6,18 @@ from itertools import groupby
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["Bits", "choose", "moved", "shift"]
+__all__ = ["Bits", "choose", "shift"]
 
 Bits = list[Value | None]
 """Bits of a word, lowest first; those known to be zero are absent."""
 
 
-def moved(bits: Bits, amount: int, most: int) -> Bits:
-    """The lowest ``most`` bits, moved up."""
-    return [None] * amount + bits[:most]
-
-
-def shift(bits: Bits, when: Value, amount: int, most: int) -> Bits:
-    """Gates of one level, which moves the lowest ``most`` bits up; there is nothing above them if it does."""
+def shift(bits: Bits, when: Value, amount: int, stay: int, move: int) -> Bits:
+    """Gates of one level, of which words longer than ``stay`` are not left and those longer than ``move`` not moved up."""
     result: Bits = []
-    up = moved(bits, amount, most)
-    for k in range(max(len(bits), len(up))):
-        stays, comes = (word[k] if k < len(word) else None for word in (bits, up))
+    left, up = bits[:stay], [None] * amount + bits[:move]
+    for k in range(max(len(left), len(up))):
+        stays, comes = (word[k] if k < len(word) else None for word in (left, up))
         if comes is None:
             result.append(None if stays is None else stays & ~when)
         else:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+import numpy as np
+
 from .array_widths import check_dimension
 
-__all__ = ["MODES", "WORD", "Mode", "check_modes", "check_quire"]
+__all__ = ["MODES", "WORD", "Mode", "check_modes", "check_quire", "reach"]
 
 WORD = 16
 """Bits of an operand word."""
@@ -27,6 +29,8 @@ class Mode:
         Exponent of two of the sum's lowest bit.
     largest
         Largest product in that unit, in which NaN counts as what its code would be.
+    operands
+        Significands and exponents there are, where products are shifted.
     nan
         Whether there are codes that are not numbers.
     windowed
@@ -36,6 +40,7 @@ class Mode:
     lanes: int
     unit: int
     largest: int
+    operands: frozenset[tuple[int, int]] = frozenset()
     nan: bool = False
     windowed: bool = False
 
@@ -44,14 +49,41 @@ class Mode:
         return (depth * self.largest).bit_length() + 1
 
 
+def _float(exp: int, man: int) -> frozenset[tuple[int, int]]:
+    """Subnormals have the exponent of the least normal numbers, 1."""
+    return frozenset((fraction | (stored > 0) << man, max(stored, 1)) for stored in range(1 << exp) for fraction in range(1 << man))
+
+
+def _posit8() -> frozenset[tuple[int, int]]:
+    """As :mod:`.mac_unpack` makes them: integers below one, then a run of up to five ones."""
+    above = {(32 >> ones | fraction, 2 * ones + 1) for ones in range(6) for fraction in range(32 >> ones)}
+    return frozenset(above | {(body, 0) for body in range(64)} | {(2, 11)})
+
+
 MODES = {mode.name: mode for mode in (
     Mode(name="int8", lanes=2, unit=0, largest=1 << 14),
     Mode(name="int4", lanes=4, unit=0, largest=1 << 6),
-    Mode(name="posit8_0", lanes=2, unit=-26, largest=1 << 38, nan=True),
-    Mode(name="e4m3", lanes=2, unit=-20, largest=225 << 30, nan=True),
+    Mode(name="posit8_0", lanes=2, unit=-12, largest=1 << 24, operands=_posit8(), nan=True),
+    Mode(name="e4m3", lanes=2, unit=-20, largest=225 << 30, operands=_float(4, 3), nan=True),
     Mode(name="e2m1", lanes=4, unit=-2, largest=144),
 )}
 """Formats there are, by name. ``unit`` is where the shared aligner puts them, at or below the smallest product."""
+
+
+def reach(modes: Sequence[Mode], levels: int) -> list[tuple[int, int]]:
+    """Bits of the longest product before each level of a shift, the lowest first: of those it leaves, and of those it moves."""
+    found = [[0, 0] for _ in range(levels)]
+    for mode in modes:
+        if not mode.operands:
+            found = [[max(stay, WORD), move] for stay, move in found]
+            continue
+        significand, exponent = np.array(sorted(mode.operands)).T
+        product, total = np.multiply.outer(significand, significand), np.add.outer(exponent, exponent)
+        for level, most in enumerate(found):
+            moved = product << (total & (1 << level) - 1)
+            for up in range(2):
+                most[up] = max(most[up], int(np.where(total >> level & 1 == up, moved, 0).max()).bit_length())
+    return [(stay, move) for stay, move in found]
 
 
 def check_modes(modes: Sequence[str]) -> tuple[Mode, ...]:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from .carry import Chain, Term, both, clear, plain
 from .mac_align import Bits, choose, shift
-from .mac_modes import WORD, Mode, check_modes, check_quire
+from .mac_modes import WORD, Mode, check_modes, check_quire, reach
 from .mac_unpack import cut, magnitude, product_signs, unpack
 
 __all__ = ["MULTIPLIERS", "MacReconfigurable"]
@@ -100,35 +100,27 @@ class MacReconfigurable(wiring.Component):
         signs = register(product_signs(self.i.p.a, self.i.p.b, quarters, wide), "signs", 2)
 
         # Unpacked.
-        a, b = (unpack(m, word, lambda *names: self._among(mode, *names), name) for word, name in zip(words, "ab", strict=True))
+        a, b = (unpack(m, advance, word, lambda *names: self._among(mode, *names), name) for word, name in zip(words, "ab", strict=True))
         quarters, wide = register(self._lanes(mode, 4), "quarters_2"), register(self._lanes(mode, 1), "wide_2")
-        exponents = [(register(one, f"a_exponent_{n}"), register(other, f"b_exponent_{n}"))
-                     for n, (one, other) in enumerate(zip(a.exponents, b.exponents, strict=True))]
         nan = register(a.nan | b.nan, "nan", 6) if any(mode.nan for mode in self.modes) else None
-        factors = register(a.significand, "a_significand"), register(b.significand, "b_significand")
-        products = self._products(m, advance, *factors, quarters, register(quarters, "quarters_3"))
-        shifts = [register(self._sum(m, *pair, name=f"shift_{n}"), f"by_{n}", 2) for n, pair in enumerate(exponents)]
+        products = self._products(m, advance, a.significand, b.significand, quarters, register(quarters, "quarters_3"))
+        shifts = [register(self._sum(m, *pair, name=f"shift_{n}"), f"by_{n}", 2) for n, pair in enumerate(zip(a.exponents, b.exponents, strict=True))]
         quarters, wide = register(quarters, "quarters", 4), register(wide, "wide", 4)
         signs = register(signs, "sign", 5)
 
         # Aligned.
-        shifted = [12 * (mode.name == "posit8_0") or 8 for mode in self.modes if mode.name in ("posit8_0", "e4m3")]
-        most = max(shifted, default=0)
-        lanes = []
-        for n, (bits, by) in enumerate(zip(products, shifts, strict=True)):
-            lanes.append(self._aligned(m, advance, bits, by, most, register, n))
+        levels = reach(self.modes, 5)
         width = self.quire // 4
         blocks: list[Bits] = []
-        for n, (bits, by) in enumerate(lanes):
-            choices: list[tuple[Value | None, Bits]] = []
-            if not isinstance(quarters, Const):
-                choices.append((quarters, bits[:8] + [None] * (width - 8) + bits[8:16]))
-            if isinstance(quarters, Const) and quarters.value:
-                choices.append((None, bits[:8] + [None] * (width - 8) + bits[8:16]))
-            else:
-                if most:
-                    choices.append((by, [None] * 16 + bits[:most + 15]))
-                choices.append((None, bits))
+        for n, (product, by) in enumerate(zip(products, shifts, strict=True)):
+            bits, far = self._aligned(m, advance, product, by, levels, n)
+            stay, move = levels[4]
+            split = bits[:8] + [None] * (width - 8) + bits[8:16]
+            choices: list[tuple[Value | None, Bits]] = [(None, bits[:stay])]
+            if move:
+                choices.insert(0, (far, [None] * 16 + bits[:move]))
+            if _maybe(quarters):
+                choices = [(None, split)] if isinstance(quarters, Const) else [(quarters, split), *choices]
             block = choose(m, advance, choices, f"block_{n}")
             blocks += [block[:width], block[width:]]
         self._accumulate(m, adds, blocks, signs, register(quarters, "quarters_7"), register(wide, "wide_7"), first[-1])
@@ -187,19 +179,20 @@ class MacReconfigurable(wiring.Component):
         chain.close()
         return Cat(total)
 
-    def _aligned(self, m: Module, advance: Value, bits: Bits, by: Value, most: int, register: object, n: int) -> tuple[Bits, Value]:
+    def _aligned(self, m: Module, advance: Value, bits: Bits, by: Value, levels: Sequence[tuple[int, int]], n: int) -> tuple[Bits, Value]:
         """Moved up by the four low bits of the shift, two stages later, and the fifth."""
         rest = by
-        for stage, (low, high) in enumerate(((1, 2), (4, 8))):
-            name = f"lane_{n}_{high}"
-            after = Signal(max(len(rest) - 2, 1), name=f"rest_{n}_{high}", reset_less=True)
-            if not most:
-                bits = choose(m, advance, [(None, bits)], name)
-            else:
-                bits = shift(bits, rest[0], low, most + low - 1)
-                bits = choose(m, advance, [(rest[1], [None] * high + bits[:most + high - 1]), (None, bits)], name)
+        for low in (0, 2):
+            name = f"lane_{n}_{low}"
+            after = Signal(max(len(rest) - 2, 1), name=f"rest_{n}_{low}", reset_less=True)
+            if levels[low][1] or levels[low + 1][1]:
+                stay, move = levels[low + 1]
+                bits = shift(bits, rest[0], 1 << low, *levels[low])
+                bits = choose(m, advance, [(rest[1], [None] * (2 << low) + bits[:move]), (None, bits[:stay])], name)
                 with m.If(advance):
                     m.d.sync += after.eq(rest[2:])
+            else:
+                bits = choose(m, advance, [(None, bits)], name)
             rest = after
         return bits, rest[0]
 
@@ -230,6 +223,10 @@ class MacReconfigurable(wiring.Component):
         chain.close()
         with m.If(adds):
             m.d.sync += Cat(acc).eq(Cat(after[place] for place in places))
+
+
+def _maybe(value: Value) -> bool:
+    return not (isinstance(value, Const) and not value.value)
 
 
 def _either(when: Value, one: Value, other: Value) -> Value:

@@ -1,7 +1,7 @@
 """Operands of the reconfigurable multiplier-accumulator: significands, exponents and what is not a number."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -73,49 +73,54 @@ def product_signs(a: Value, b: Value, quarters: Value, wide: Value) -> Value:
     return Cat(Mux(quarters, either[n], byte[n // 2]) for n in range(4))
 
 
-def unpack(m: Module, word: Value, select: Select, name: str) -> Unpacked:
-    """Parts of a word from which :func:`magnitude` has taken the signs of integers and posits."""
-    candidates: list[tuple[Value, Sequence[Value]]] = []
-    exponents: list[list[tuple[Value, Value]]] = [[], []]
-    nans: list[Value] = [Const(0, 1), Const(0, 1)]
-    integers, e4m3, e2m1, posit8 = select("int8", "int4"), select("e4m3"), select("e2m1"), select("posit8_0")
-    if _maybe(integers):
-        candidates.append((integers, list(word)))
-    if _maybe(e2m1):
-        candidates.append((e2m1, [bit for n in range(4) for bit in _e2m1(word[4 * n:4 * n + 3])]))
-    if _maybe(e4m3):
-        bits: list[Value] = []
-        for n in range(2):
-            code = word[8 * n:8 * n + 8]
-            normal = code[3:7].any()
-            bits += [*code[:3], normal, *[Const(0, 1)] * 4]
-            exponents[n].append((e4m3, Cat(code[3] | ~normal, code[4:7])))
-            nans[n] |= e4m3 & code[:7].all()
-        candidates.append((e4m3, bits))
-    if _maybe(posit8):
-        bits = []
-        for n in range(2):
-            fraction, scale = _posit8(m, word[8 * n:8 * n + 7], f"{name}_posit_{n}")
-            bits += [*fraction, *[Const(0, 1)] * 2]
-            exponents[n].append((posit8, scale))
-            nans[n] |= posit8 & word[8 * n + 7]
-        candidates.append((posit8, bits))
-    merged = Cat(_merge([(when, bits[k]) for when, bits in candidates]) for k in range(16))
-    return Unpacked(merged, tuple(_merge(found, 4) for found in exponents), Cat(nans))
+def unpack(m: Module, advance: Value, word: Value, select: Select, name: str) -> Unpacked:
+    """Registers of the parts of a word from which :func:`magnitude` has taken the signs of integers and posits."""
+    e4m3, e2m1, posit8 = select("e4m3"), select("e2m1"), select("posit8_0")
+    significand = Signal(16, name=f"{name}_significand", reset_less=True)
+    exponents: list[Value] = []
+    nans: list[Value] = []
+    for n in range(2):
+        code = word[8 * n:8 * n + 8]
+        normal = Signal(name=f"{name}_normal_{n}")
+        m.d.comb += normal.eq(code[3:7].any())
+        bits = [code[k] for k in range(8)]
+        count: Value = Const(0, 3)
+        if _maybe(posit8):
+            bits, count = _posit8(m, code, posit8, f"{name}_posit_{n}")
+        if _maybe(e2m1):
+            doubled = [bit for k in range(2) for bit in _e2m1(code[4 * k:4 * k + 3])]
+            bits = [Mux(e2m1, *pair) for pair in zip(doubled, bits, strict=True)]
+        target = significand[8 * n:8 * n + 8]
+        if _maybe(e4m3):
+            bits[3] = Mux(e4m3, normal, bits[3])
+            with m.If(advance):
+                m.d.sync += target[:4].eq(Cat(bits[:4]))
+                with m.If(e4m3):
+                    m.d.sync += target[4:].eq(0)
+                with m.Else():
+                    m.d.sync += target[4:].eq(Cat(bits[4:]))
+        else:
+            with m.If(advance):
+                m.d.sync += target.eq(Cat(bits))
+        if not _maybe(e4m3) and not _maybe(posit8):
+            exponents.append(Const(0, 4))
+            continue
+        exponent = Signal(4, name=f"{name}_exponent_{n}", reset_less=True)
+        floating = Cat(code[3] | ~normal, code[4:7])
+        regime = Cat(code[6], count)
+        with m.If(advance):
+            with m.If(select("e4m3", "posit8_0")):
+                m.d.sync += exponent.eq(Mux(e4m3, floating, regime) if _maybe(e4m3) and _maybe(posit8) else
+                                        floating if _maybe(e4m3) else regime)
+            with m.Else():
+                m.d.sync += exponent.eq(0)
+        exponents.append(exponent)
+        nans.append((e4m3 & code[:7].all()) | (posit8 & code[7]))
+    return Unpacked(significand, tuple(exponents), Cat(nans))
 
 
 def _maybe(value: Value) -> bool:
     return not (isinstance(value, Const) and not value.value)
-
-
-def _merge(choices: Sequence[tuple[Value, Value]], width: int = 1) -> Value:
-    """The choice whose condition holds, zero if none."""
-    total: Value = Const(0, width)
-    for when, value in choices:
-        if isinstance(value, Const) and not value.value:
-            continue
-        total = total | (value if isinstance(when, Const) else value & when.replicate(len(value)))
-    return total
 
 
 def _e2m1(code: Value) -> list[Value]:
@@ -124,19 +129,19 @@ def _e2m1(code: Value) -> list[Value]:
     return [low & ~high, (middle & ~high) | (low & high & ~middle), high & (low | ~middle), high & middle]
 
 
-def _posit8(m: Module, body: Value, name: str) -> tuple[Value, Value]:
-    """Six bits of significand, and the exponent plus 8.
+def _posit8(m: Module, code: Value, when: Value, name: str) -> tuple[list[Value], Value]:
+    """Eight bits of significand if ``when``, the code's own otherwise; and the ones that follow the code's first.
 
-    The bits after the first, each compared with it, move up until one that differs is on top: the end of the regime. What comes in
-    below equals the first bit; so it ends the regime of the largest posit, and zero has nothing on top.
+    A posit below one is its bits as an integer, in units of 2 ** -6. In one that is not, the zero that ends the regime becomes the
+    significand's first bit and the ones before it vanish: nothing moves. It counts ``2 ** (2 * ones + 1)`` times as much then.
+    The largest, which has no zero, is twice the one with five ones.
     """
-    first = body[6]
-    moving: Value = Cat(first.replicate(2), body[:6] ^ first.replicate(6))
-    count = []
-    for step in (4, 2, 1):
-        level = Signal(8, name=f"{name}_{step}")
-        still = Signal(name=f"{name}_still_{step}")
-        m.d.comb += [still.eq(~moving[8 - step:].any()), level.eq(Mux(still, Cat(first.replicate(step), moving[:8 - step]), moving))]
-        moving = level
-        count.insert(0, still)
-    return Cat(moving[2:7] ^ first.replicate(5), moving[7]), Cat(Cat(count) ^ (~first).replicate(3), first)
+    run = []
+    for k in range(6):
+        ones = Signal(name=f"{name}_ones_{k}")
+        source = when & code[3:7].all() & code[k:3].all() if k < 3 else when & code[k:7].all()
+        m.d.comb += ones.eq(source)
+        run.append(ones)
+    bits = [code[0] ^ run[1], (code[1] ^ run[2]) | run[0], *(code[k] ^ run[k + 1] for k in range(2, 5)), code[5] ^ (when & code[6]),
+            code[6] & ~when, code[7] & ~when]
+    return bits, Cat((run[5] & ~run[4]) | (run[3] & ~run[2]) | run[1], run[4] & ~run[2], run[2])
