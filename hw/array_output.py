@@ -81,7 +81,7 @@ class OutputStationary(wiring.Component):
             ends.eq(valid[-1] & last[-1]),
             # The accumulator is cleared in the cycle before the first product, by the flip-flops' own reset: no logic per bit.
             starts.eq(valid[-2] & first[-2]),
-            advance.eq(~(ends & self.o.valid & ~self.o.ready)),
+            advance.eq(~ends | ~self.o.valid | self.o.ready),           # not as its complement: a DSP has no inverted enable
         ]
         products = self._products(m, advance)
         with m.If(self.o.ready):

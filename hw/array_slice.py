@@ -73,7 +73,7 @@ class SliceStationary(wiring.Component):
         # One flag per stage from the operands' registers on: operands, products, result.
         starts, ends, odd = Signal(2), Signal(3), Signal(3)
         done = ends[2]
-        m.d.comb += advance.eq(~(done & self.o.valid & ~self.o.ready))
+        m.d.comb += advance.eq(~done | ~self.o.valid | self.o.ready)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(advance):

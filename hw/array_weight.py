@@ -1,7 +1,7 @@
 """Weight-stationary integer array."""
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import product
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
@@ -40,8 +40,8 @@ class WeightStationary(wiring.Component):
         Bits that accompany each vector to its sums; with 0 the payloads have no such field.
     elastic : :class:`bool`
         Whether the pipeline runs freely into a queue of sums, a vector entering only when there is room for its result, instead of
-        stalling as a whole. Costs the queue and three cycles of latency; spares a signal that enables every register, which
-        limits the clock of large arrays, and the products get a register more for the way back from the multipliers.
+        stalling as a whole. Costs the queue and two cycles of latency, and one per two columns before a first tile is complete; spares
+        signals that reach every register in one cycle, which limit the clock of large arrays.
 
     Members
     -------
@@ -146,20 +146,23 @@ class WeightStationary(wiring.Component):
         ]
         with m.If(self.i.ready):
             m.d.sync += [held_valid.eq(self.i.valid), held.eq(self.i.p)]
-        vector, row = held, list(self.i_w.p.w)
+        vector, row, following = held, list(self.i_w.p.w), Mux(swap, 0, loaded)
+        # Rows are written where they belong: passing them up from row to row would be as many wires again, and longer.
+        write = [Signal(name=f"write_{r}") for r in range(self.rows)]
+        m.d.comb += [here.eq(load & (following == r)) for r, here in enumerate(write)]
         if self.elastic:
             # A stage more, so that what enables a tile's worth of registers is itself a register; rows of weights pass from
             # pair of columns to pair of columns.
             vector = delayed(m, advance, held, 1, "vector")
             enter, replace = Signal(), Signal()
             m.d.sync += Cat(enter, replace).eq(Cat(go, swap))
-            shift = [delayed(m, advance, load, 1 + c // 2, f"load_{c}") for c in range(self.columns)]
+            writes = [[delayed(m, advance, here, 1 + c // 2, f"write_{r}_{c}") for c in range(self.columns)] for r, here in enumerate(write)]
             row = [delayed(m, advance, w, 1 + c // 2, f"row_{c}") for c, w in enumerate(row)]
             settled = Signal((self.columns - 1) // 2)
             m.d.sync += settled.eq(Mux(swap, 0, Cat(full, settled)))
             m.d.comb += complete.eq(settled[-1] if len(settled) else full)
         else:
-            enter, replace, shift = go, swap, [load] * self.columns
+            enter, replace, writes = go, swap, [[here] * self.columns for here in write]
             m.d.comb += complete.eq(full)
         with m.If(advance):
             m.d.sync += valid.eq(enter)
@@ -168,12 +171,10 @@ class WeightStationary(wiring.Component):
                 m.d.sync += tag.eq(vector.tag)
         with m.If(replace):
             m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow, strict=True) for w, s in zip(ws, ss, strict=True)]
-        for c in range(self.columns):
-            # A row enters at the end and pushes the others up: after all of them the first is row 0.
-            with m.If(shift[c]):
-                m.d.sync += shadow[-1][c].eq(row[c] ^ self._offset(c))
-                m.d.sync += [upper[c].eq(lower[c]) for upper, lower in pairwise(shadow)]
-        m.d.sync += loaded.eq(Mux(swap, 0, loaded) + load)
+        for r, c in product(range(self.rows), range(self.columns)):
+            with m.If(writes[r][c]):
+                m.d.sync += shadow[r][c].eq(row[c] ^ self._offset(c))
+        m.d.sync += loaded.eq(following + load)
         return a, active, valid, tag
 
     def _offset(self, column: int) -> int:
@@ -181,11 +182,11 @@ class WeightStationary(wiring.Component):
         return -128 if self.packed and column % 2 == 0 else 0
 
     def _unpacked(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
-        sums, way = [], 1 + self.elastic
+        sums = []
         for c in range(self.columns):
-            products = [delayed(m, advance, a[r] * weights[r][c], way, f"product_{r}_{c}") for r in range(self.rows)]
+            products = [delayed(m, advance, a[r] * weights[r][c], 1, f"product_{r}_{c}") for r in range(self.rows)]
             sums.append(pipelined_sum(m, advance, products, f"sum_{c}"))
-        return sums, way + levels(self.rows)
+        return sums, 1 + levels(self.rows)
 
     def _packed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
         """Column ``c`` in the low field, held offset by 128 so that it is unsigned; column ``c + 1`` above it.
@@ -194,25 +195,24 @@ class WeightStationary(wiring.Component):
         column's has beyond ten bits. That overlap is told from six low bits of the high product, made in logic. All parts are summed
         over the rows separately, and put together once per pair of columns.
         """
-        depth, way = levels(self.rows), 1 + self.elastic
-        offset = delayed(m, advance, pipelined_sum(m, advance, a, "offset"), way, "offset_late")
+        depth = levels(self.rows)
+        offset = delayed(m, advance, pipelined_sum(m, advance, a, "offset"), 1, "offset_late")
         sums: list[Value] = []
         for c in range(0, self.columns, 2):
             lows, highs, overlaps = [], [], []
             for r in range(self.rows):
                 w0, w1 = weights[r][c], weights[r][c + 1]
                 packed = Cat(w0, Const(0, FIELD - 8), w1).as_signed()
-                product = delayed(m, advance, (a[r] * packed)[:FIELD + 16], way, f"product_{r}_{c}")
-                known = delayed(m, advance, truncated_product(m, a[r], w1, 6), way, f"known_{r}_{c}")
-                overlap = (product[FIELD:FIELD + 6] - known)[:6].as_signed()
-                lows.append(product[:FIELD])
-                highs.append(product[FIELD:].as_signed())
+                both = delayed(m, advance, (a[r] * packed)[:FIELD + 16], 1, f"product_{r}_{c}")
+                known = delayed(m, advance, truncated_product(m, a[r], w1, 6), 1, f"known_{r}_{c}")
+                overlap = (both[FIELD:FIELD + 6] - known)[:6].as_signed()
+                lows.append(both[:FIELD])
+                highs.append(both[FIELD:].as_signed())
                 overlaps.append(delayed(m, advance, overlap, 1, f"overlap_{r}_{c}"))
             low = pipelined_sum(m, advance, lows, f"low_{c}") - (offset << 7)
             low = delayed(m, advance, low, 1, f"low_{c}_late")
             high = delayed(m, advance, pipelined_sum(m, advance, highs, f"high_{c}"), 1, f"high_{c}_late")
             overlap = pipelined_sum(m, advance, overlaps, f"overlap_{c}")
-            both = ((overlap << FIELD) + low, high - overlap)
             sums += [delayed(m, advance, value[:self.sum_width].as_signed(), 1, f"sum_{c + k}")
-                     for k, value in enumerate(both)]
-        return sums, depth + 2 + way
+                     for k, value in enumerate(((overlap << FIELD) + low, high - overlap))]
+        return sums, depth + 3

@@ -15,9 +15,10 @@ __all__ = ["Bank"]
 class Bank(wiring.Component):
     """Memory of ``depth`` words, each ``lanes`` items of ``item`` bytes.
 
-    It changes hands a cycle after ``running`` does; ``busy`` tells whose it is. On the bus, items are ``stride`` bytes apart and numbered lane by lane, word by word; bytes of an item beyond
-    ``item`` read 0 and ignore writes. Reads take one cycle on both sides, and hold while not enabled. Unless ``dual``, the
-    accelerator's read and write share one address and exclude each other, so that the memory fits a single-ported RAM.
+    It changes hands a cycle after ``running`` does; ``busy`` tells whose it is. On the bus, items are ``stride`` bytes apart and
+    numbered lane by lane, word by word; bytes of an item beyond ``item`` read 0 and ignore writes. Reads take one cycle (two from the bus,
+    and one more where ``far``), and hold while not enabled. Unless ``dual``, the accelerator's read and write share one address and
+    exclude each other, so that the memory fits a single-ported RAM.
 
     Parameters
     ----------

@@ -119,7 +119,8 @@ class Link(wiring.Component):
         reply_bits = (kept + window - 1).bit_length()
         registers = {
             "ring": 48, "length": 16, "address": 32, "session": 32, "expected": 8, "opened": 1, "stored": 1, "status": 3, "passing": 1,
-            "pending": 3, "read": 1, "fetched": 1, "fetched_data": 8, "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
+            "pending": 3, "read": 1, "fetched": 1, "fetched_data": 8,
+            "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
             "timer": self.idle_cycles.bit_length()}
         bits = ("token", "end", "receiving", "keep", "shift", "abort", "checking", "sizing", "fetch", "on_bus", "take", "accepted", "moved",
                 "waiting", "expired", "heading", "local", "summing", "closing", "push", "pushed", "restart", "sending", "late",
