@@ -121,8 +121,21 @@ def _ties(rng: np.random.Generator, c: np.ndarray, limit: int) -> tuple[np.ndarr
     return acc, b
 
 
+def _lone(rng: np.random.Generator, c: np.ndarray, width: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Accumulators and powers of two whose product is, before the shift, a small integer, a half or none, and one bit anywhere.
+
+    What is below the half, or lost above the integer, then hangs on that bit. Half of them are complements, a few negated.
+    """
+    n = len(c)
+    power = np.where(rng.random(n) < 0.4, 0, rng.integers(0, limit + 1, n))
+    one, half = (np.where((at >= 0) & (at < width - 2), np.int64(1) << np.clip(at, 0, width), 0) for at in (c - power, c - power - 1))
+    small = rng.choice([0, 0, 1, 2, 3, 96], n)
+    acc = (small * one + rng.integers(0, 2, n) * half) % (1 << (width - 2)) ^ np.int64(1) << rng.integers(0, width - 1, n)
+    return np.choose(rng.choice(3, n, p=[0.4, 0.5, 0.1]), [acc, ~acc, -acc]), np.int64(1) << power
+
+
 def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1500) -> Streams:
-    """Results in and around 8 bits, ties, extremes of every field, and anything."""
+    """Results in and around 8 bits, ties, lone bits, extremes of every field, and anything."""
     width, b_width, shift = constants["acc_width"], constants["multiplier_width"], constants["shift"]
     c = rng.integers(0, 64, n) if shift is None else np.full(n, shift)
     if shift is None:
@@ -132,9 +145,10 @@ def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1
     b, any_acc = _multipliers(rng, n, b_width), rng.integers(least, most + 1, n)
     edge = rng.choice([least, least + 1, most, most - 1, 0, 1, -1], n)
     tie, power = _ties(rng, c, b_width - 1)
-    kind = rng.choice(4, n, p=[0.5, 0.2, 0.25, 0.05])
-    acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge])
-    rows = {"acc": acc, "b": np.where(kind == 2, power, b)}
+    lone, lone_power = _lone(rng, c, width, b_width - 1)
+    kind = rng.choice(5, n, p=[0.4, 0.15, 0.2, 0.05, 0.2])
+    acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge, lone])
+    rows = {"acc": acc, "b": np.choose(kind, [b, b, power, b, lone_power])}
     if shift is None:
         rows["c"] = c
     if constants["zero_point"] is None:

@@ -27,8 +27,9 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Cases:
-    """How much was compared: output transactions, whether they are all there are, evaluations per second of the compiled model."""
+    """How much was compared: output transactions, those given to the input that had the most, whether they are all, outputs a second."""
     count: int
+    given: int
     exhaustive: bool
     rate: float
     seconds: float
@@ -50,7 +51,8 @@ def harness(design: Design, *, folder: Path, optimize: int = 1, fast: bool = Fal
 
 def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0,
               whole: bool = False) -> Cases:
-    """Compare the model with the golden function on all inputs of a small stateless design, on ``least`` drawn ones of others.
+    """Compare the model with the golden function on all inputs of a small stateless design; of others, drawn, until ``least`` went in or
+    came out.
 
     A stateless design of up to 24 input bits is enumerated if that takes ``least`` or fewer, or if it is to be verified ``whole``.
 
@@ -59,22 +61,24 @@ def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: 
     AssertionError
         At the first transaction that differs, or if nothing was compared.
     """
-    start, spent, total = time.monotonic(), 0.0, 0
+    start, spent, total, given = time.monotonic(), 0.0, 0, 0
     whole = design.stateless and bits(model.inputs) <= ENUMERABLE and (whole or 1 << bits(model.inputs) <= max(least, 1 << 12))
     batches = every(model.inputs) if whole else drawn(design, model.inputs, seed)
     for n, (raw, streams) in enumerate(batches):
-        want = {port: pack(layout, design.golden(streams)[port]) for port, layout in model.outputs.items()}
+        answer = design.golden(streams)
+        want = {port: pack(layout, answer[port]) for port, layout in model.outputs.items()}
         begin = time.monotonic()
         compare(model, raw, want, streams, stall=stall, seed=seed + n)
         spent += time.monotonic() - begin
         total += sum(len(rows) for rows in want.values())
-        if not whole and total >= least:
+        given += max(len(rows) for rows in raw.values())
+        if not whole and total and max(total, given) >= least:
             break
         if n == 3 and not total:
             break
     if not total:
         raise AssertionError(f"{design.name}: no case was compared")
-    return Cases(count=total, exhaustive=whole, rate=total / max(spent, 1e-9), seconds=time.monotonic() - start)
+    return Cases(count=total, given=given, exhaustive=whole, rate=total / max(spent, 1e-9), seconds=time.monotonic() - start)
 
 
 def every(inputs: Mapping[str, data.Layout]) -> Iterator[tuple[dict[str, Words], Streams]]:

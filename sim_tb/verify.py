@@ -1,17 +1,19 @@
 """Everything a design is held to, in one table.
 
-    python -m mantissa.sim_tb.verify [DESIGN...] [--full] [--report FILE]
+    python -m mantissa.sim_tb.verify [DESIGN...] [--full] [--mutants N] [--jobs N] [--report FILE]
 
-For each design: compiled Verilog against the golden function, completely up to 24 input bits and otherwise on drawn cases
-(20,000, or 1,000,000 with ``--full``), without stalls and, after a reset in the middle of something else, with two kinds of them; the
-same on the netlist after synthesis; the stream contract, proved; mutants (20, or 200 with ``--full``), all to be killed or proved
-equivalent; the bench under cocotb. Exits with 1 if anything fails, a mutant survives, a cover is not reached or nothing was compared.
+For each design: compiled Verilog against the golden function, completely up to 24 input bits and otherwise on drawn transactions
+(20,000 in or out, or 1,000,000 with ``--full``), without stalls and, after a reset in the middle of something else, with two kinds of
+them; the same on the netlist after synthesis; the stream contract, proved; mutants (20, or 200 with ``--full``, or ``--mutants``), all to
+be killed or proved equivalent; the bench under cocotb. Exits with 1 if anything fails, a mutant survives, a cover is not reached or
+nothing was compared. What passed is kept by digest of the design, what verifies it and the options: a run that was stopped goes on where
+it was.
 """
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 import sys
 import time
@@ -20,100 +22,36 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..design import Design
 from ..errors import MantissaError
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, GROUPS, find
-from .contract import prove_contract
-from .exhaustive import harness, run_cases
-from .mutate import Campaign, failures, mutate
-from .netlist import library_of, netlist_harness
+from .netlist import library_of
+from .parallel import JOBS, outcomes
 from .report import markdown, write_report
-from .run import run
-from .simulate import STALLS, check
+from .steps import FULL, SHORT, Plan, Verdict, bench, verify
 
 __all__ = ["Verdict", "library_of", "main", "verify"]
 
-SHORT, FULL = 20_000, 1_000_000
 MUTANTS = {SHORT: 20, FULL: 200}
 
-
-@dataclass(kw_only=True)
-class Verdict:
-    """What was done to one design, and what failed."""
-    name: str
-    simulated: int = 0
-    cases: int = 0
-    exhaustive: bool = False
-    rate: float = 0.0
-    netlist: int = 0
-    assertions: int = 0
-    covers: int = 0
-    mutants: int = 0
-    killed: int = 0
-    timing: int = 0
-    equivalent: int = 0
-    surviving: int = 0
-    bench: int = 0
-    seconds: float = 0.0
-    failures: list[str] = field(default_factory=list)
+Task = tuple[str, ...]
+"""Names of designs that are benched together, or of one that is held to the rest."""
 
 
-def verify(design: Design, *, folder: Path, full: bool = False) -> Verdict:
-    """Hold one design to all but the cocotb bench, which takes several at a time."""
-    verdict, start = Verdict(name=design.name), time.monotonic()
-    for step in (_simulated, _compiled, _synthesised, _proved, _mutated):
-        try:
-            step(design, verdict, folder, FULL if full else SHORT)
-        except (AssertionError, RuntimeError, ValueError) as error:
-            verdict.failures.append(f"{step.__name__.strip('_')}: {error}")
-    verdict.seconds = round(time.monotonic() - start, 1)
-    return verdict
+def _done(plan: Plan, task: Task) -> Verdict | dict[str, tuple[int, tuple[str, ...]]]:
+    kind, *names = task
+    designs = [find(name) for name in names]
+    return bench(designs, plan) if kind == "bench" else verify(designs[0], plan)
 
 
-def _simulated(design: Design, verdict: Verdict, folder: Path, least: int) -> None:
-    verdict.simulated = sum(check(design, stall=stall, most=500) for stall in STALLS)
+def _tasks(names: Sequence[str]) -> list[Task]:
+    """Benches first: they take longest."""
+    groups = [[design.name for design in group if design.name in names] for group in GROUPS.values()]
+    return [*(("bench", *group) for group in groups if group), *(("design", name) for name in names)]
 
 
-def _compiled(design: Design, verdict: Verdict, folder: Path, least: int) -> None:
-    usual = harness(design, folder=folder, optimize=2 if least >= FULL else 1)
-    fast = harness(design, folder=folder, optimize=2, fast=True) if least >= FULL else usual
-    for stall, share in zip(STALLS, (least, least // 10, least // 10), strict=True):
-        model = fast if stall == "none" else usual
-        cases = run_cases(design, model, least=share, stall=stall, whole=stall == "none" and least >= FULL)
-        verdict.cases += cases.count
-        if stall == "none":
-            verdict.exhaustive, verdict.rate = cases.exhaustive, round(cases.rate)
-
-
-def _synthesised(design: Design, verdict: Verdict, folder: Path, least: int) -> None:
-    model = netlist_harness(design, folder=folder)
-    verdict.netlist = sum(run_cases(design, model, least=least // 10, stall=stall, seed=7).count for stall in ("none", "random"))
-
-
-def _proved(design: Design, verdict: Verdict, folder: Path, least: int) -> None:
-    proof = prove_contract(design, library=library_of(design), folder=folder)
-    verdict.assertions, verdict.covers = proof.assertions, proof.covers
-
-
-def _mutated(design: Design, verdict: Verdict, folder: Path, least: int) -> None:
-    campaign: Campaign = mutate(design, folder=folder, count=MUTANTS[least])
-    verdict.failures += failures(campaign)
-    verdict.mutants, verdict.surviving = campaign.mutants, len(campaign.surviving)
-    verdict.killed, verdict.timing, verdict.equivalent = campaign.killed, campaign.timing, campaign.equivalent
-
-
-def _benched(designs: Sequence[Design], verdicts: Sequence[Verdict], folder: Path) -> None:
-    for group in GROUPS.values():
-        chosen = [design for design in group if design in designs]
-        for name, outcome in (run(chosen, folder=folder) if chosen else {}).items():
-            verdict = next(v for v in verdicts if v.name == name)
-            verdict.bench = outcome.passed
-            verdict.failures += [f"bench: {text}" for text in outcome.failures]
-
-
-def _closed(verdict: Verdict) -> None:
-    for name in ("simulated", "cases", "netlist", "assertions", "covers", "mutants", "bench"):
+def _closed(verdict: Verdict, mutants: int = 0) -> None:
+    for name in ("simulated", "cases", "netlist", "assertions", "covers", *(["mutants"] if mutants else []), "bench"):
         if not getattr(verdict, name) and not verdict.failures:
             verdict.failures.append(f"{name}: nothing was done")
 
@@ -124,26 +62,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mantissa.sim_tb.verify", description=__doc__, formatter_class=plain)
     parser.add_argument("designs", nargs="*", metavar="DESIGN")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--mutants", type=int, metavar="N", help="mutants of each design, 0 for none")
+    parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="processes")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as markdown")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/verify"))
     args = parser.parse_args(argv)
     try:
-        designs = [find(name) for name in args.designs] or list(CATALOG)
+        names = [find(name).name for name in args.designs] or [design.name for design in CATALOG]
     except MantissaError as error:
         print(f"mantissa.sim_tb.verify: {error}", file=sys.stderr)
         return 1
+    least = FULL if args.full else SHORT
+    mutants = MUTANTS[least] if args.mutants is None else args.mutants
+    if mutants < 0 or args.jobs < 1:
+        print(f"mantissa.sim_tb.verify: Mutants must be at least 0 and jobs 1, not {mutants} and {args.jobs}", file=sys.stderr)
+        return 1
+    plan = Plan(folder=args.output, least=least, mutants=mutants, keep=True)
     console, start = Console(width=None if sys.stdout.isatty() else 200), time.monotonic()
-    verdicts: list[Verdict] = []
-    stopped = []
-    try:
-        for design in track(designs, "verifying", console=console):
-            verdicts.append(verify(design, folder=args.output, full=args.full))
-            write_json(args.output / "verified.json", [vars(verdict) for verdict in verdicts])
-        _benched(designs, verdicts, args.output)
-    except KeyboardInterrupt:
-        stopped = [f"stopped after {len(verdicts)} of {len(designs)} designs"]
+    found, benched, stopped = _run(plan, names, args.jobs, console)
+    verdicts = [found[name] for name in names if name in found]
     for verdict in verdicts:
-        _closed(verdict)
+        passed, failures = benched.get(verdict.name, (0, ()))
+        verdict.bench = passed
+        verdict.failures += [f"bench: {text}" for text in failures]
+        _closed(verdict, mutants)
     table, cells = Table(*HEADINGS), _rows(verdicts)
     for row in cells:
         table.add_row(*row)
@@ -152,23 +94,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in failed:
         console.print(line, markup=False, highlight=False)
     write_json(args.output / "verified.json", [vars(verdict) for verdict in verdicts])
-    seconds = time.monotonic() - start
-    outcome = f"{len(verdicts)} designs, {sum(v.cases for v in verdicts):,} cases, {len(failed)} failures, {seconds:.0f} s"
-    console.print(outcome)
+    said = _said(verdicts, plan, time.monotonic() - start)
+    for line in said:
+        console.print(line, markup=False, highlight=False)
     if args.report:
-        command = " ".join(["mantissa verify", *args.designs, *["--full"] * args.full])
-        write_report(args.report, "Verification", command, seconds, [*markdown(HEADINGS, cells), "", outcome], failed)
+        options = ["--full"] * args.full + [f"--mutants {mutants}"] * (args.mutants is not None)
+        lines = [*markdown(HEADINGS, cells), "", *(f"* {line}" for line in said)]
+        write_report(args.report, "Verification", " ".join(["mantissa verify", *args.designs, *options]), time.monotonic() - start, lines,
+                     failed)
     return 1 if failed or not verdicts else 0
 
 
-HEADINGS = ("design", "simulated", "cases", "every input", "cases/s", "netlist", "proved", "covers", "bench runs", "mutants", "killed",
-            "timing", "equivalent", "surviving", "s", "outcome")
+def _run(plan: Plan, names: Sequence[str], jobs: int, console: Console,
+         ) -> tuple[dict[str, Verdict], dict[str, tuple[int, tuple[str, ...]]], list[str]]:
+    """Verdicts and benches by design, and whether it was stopped."""
+    found: dict[str, Verdict] = {}
+    benched: dict[str, tuple[int, tuple[str, ...]]] = {}
+    tasks = _tasks(names)
+    try:
+        for outcome in track(outcomes(partial(_done, plan), tasks, jobs), "verifying", len(tasks), console=console):
+            if isinstance(outcome, Verdict):
+                found[outcome.name] = outcome
+            else:
+                benched.update(outcome)
+    except KeyboardInterrupt:
+        return found, benched, [f"stopped after {len(found)} of {len(names)} designs"]
+    return found, benched, []
+
+
+def _said(verdicts: Sequence[Verdict], plan: Plan, seconds: float) -> list[str]:
+    """What was done in all, and what was not."""
+    whole = sum(verdict.exhaustive for verdict in verdicts)
+    failed = sum(bool(verdict.failures) for verdict in verdicts)
+    mutants = sum(verdict.mutants for verdict in verdicts)
+    return [f"{len(verdicts)} designs, {failed} with failures",
+            f"{sum(v.cases for v in verdicts):,} cases: every input of {whole} designs, {plan.least:,} transactions or more into or out of "
+            f"each of the others; {sum(v.netlist for v in verdicts):,} of netlists",
+            f"{mutants:,} mutants, {sum(v.surviving for v in verdicts):,} surviving" if plan.mutants else
+            "no mutants: not part of this run",
+            f"{sum(v.seconds for v in verdicts):,.0f} s of work but for the benches, of which {sum(v.again for v in verdicts)} of "
+            f"{sum(v.steps for v in verdicts)} steps were kept from before; this run took {seconds:,.0f} s"]
+
+
+HEADINGS = ("design", "simulated", "given", "cases", "every input", "cases/s", "netlist", "proved", "covers", "bench runs", "mutants",
+            "killed", "timing", "equivalent", "surviving", "s", "outcome")
 
 
 def _rows(verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
-    return [(v.name, f"{v.simulated:,}", f"{v.cases:,}", "yes" if v.exhaustive else "", f"{v.rate:,}", f"{v.netlist:,}", str(v.assertions),
-             str(v.covers), str(v.bench), str(v.mutants), str(v.killed), str(v.timing), str(v.equivalent), str(v.surviving), str(v.seconds),
-             "FAIL" if v.failures else "ok") for v in verdicts]
+    return [(v.name, f"{v.simulated:,}", f"{v.given:,}", f"{v.cases:,}", "yes" if v.exhaustive else "", f"{v.rate:,}", f"{v.netlist:,}",
+             str(v.assertions), str(v.covers), str(v.bench), str(v.mutants), str(v.killed), str(v.timing), str(v.equivalent),
+             str(v.surviving), str(v.seconds), "FAIL" if v.failures else "ok") for v in verdicts]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ FLAGS = ("-std=c++20", "-fPIC", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH",
 FATAL = """#include <stdexcept>
 void vl_fatal(const char*, int, const char*, const char* message) { throw std::runtime_error(message); }
 """                                                 # Verilator's own would end the process
+HEADERS = "#pragma once\n#include <cstring>\n#include <memory>\n#include <stdexcept>\n#include \"verilated.h\"\n"
 PORTS = 8
 
 
@@ -113,6 +114,22 @@ def _runtime(folder: Path) -> Path:
     return target
 
 
+def _headers(folder: Path, optimize: int) -> Path:
+    """Verilator's own headers, precompiled: to be included first. A compiler that can not use the result reads the text."""
+    include = root() / "include"
+    target = folder / f"headers-{_digest(optimize)}.hpp"
+    made = target.with_name(f"{target.name}.gch")
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            work = Path(scratch)
+            (work / "headers.hpp").write_text(HEADERS)
+            _call([_compiler(), *FLAGS, f"-O{optimize}", f"-I{include}", f"-I{include / 'vltstd'}", "-x", "c++-header", "headers.hpp", "-o",
+                   "headers.gch"], work)
+            (work / "headers.hpp").replace(target)
+            (work / "headers.gch").replace(made)
+    return target
+
+
 def _mangled(name: str) -> str:
     return name.replace("__", "___05F")
 
@@ -171,7 +188,7 @@ class Harness:
                 f"#define CLOCKED {int('clk' in declared)}\n#define EVERY_EDGE {int(self.every_edge)}\n{mutant}")
 
     def _build(self, verilog: str, header: str, library: Path, optimize: int) -> None:
-        runtime = _runtime(library.parent)
+        runtime, headers = _runtime(library.parent), _headers(library.parent, optimize)
         include = root() / "include"
         with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
             folder = Path(scratch)
@@ -180,8 +197,8 @@ class Harness:
             _call([root() / "bin" / "verilator_bin", *OPTIONS, "--top-module", self.top, "--Mdir", ".", "top.v"], folder)
             sources = [f'#include "{path.name}"\n' for path in sorted(folder.glob("*.cpp"))]
             (folder / "all.cc").write_text("".join(sources) + SOURCE.read_text())
-            _call([_compiler(), *FLAGS, f"-O{optimize}", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared", "-pthread", "all.cc",
-                   str(runtime.resolve()), "-o", "all.so"], folder)
+            _call([_compiler(), *FLAGS, f"-O{optimize}", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared", "-pthread",
+                   "-include", headers.resolve(), "all.cc", str(runtime.resolve()), "-o", "all.so"], folder)
             (folder / "all.so").replace(library)
 
     def run(self, sent: Mapping[str, Words], expected: Mapping[str, int], *, want: Mapping[str, Words] | None = None, stall: str = "none",

@@ -16,7 +16,7 @@ from mantissa.sim_tb.equivalent import Prover
 from mantissa.sim_tb.exhaustive import harness, run_cases
 from mantissa.sim_tb.mutants import Mutant, make
 from mantissa.sim_tb.mutate import failures, mutate
-from mantissa.sim_tb.verify import verify
+from mantissa.sim_tb.steps import Plan, verify
 
 FOLDER = Path(__file__).parent.parent / "build" / "verify"
 
@@ -95,7 +95,7 @@ def test_not_fast(name):
 
 
 def test_verdict_of_wrong_golden():
-    verdict = verify(wrong(find("skid")), folder=FOLDER)
+    verdict = verify(wrong(find("skid")), Plan(folder=FOLDER))
     assert {text.split(":")[0] for text in verdict.failures} >= {"simulated", "compiled", "synthesised", "mutated"}
 
 

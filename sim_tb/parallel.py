@@ -1,0 +1,32 @@
+"""Several at a time: while one process compiles, another runs."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+import multiprocessing
+import os
+import signal
+from typing import TypeVar
+
+__all__ = ["JOBS", "outcomes"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+JOBS = min(2, os.cpu_count() or 1)
+"""Processes unless said otherwise."""
+
+
+def outcomes(function: Callable[[A], B], items: Sequence[A], jobs: int) -> Iterator[B]:
+    """``function`` of each item, as they are done; in this process if ``jobs`` is 1 or there is one item."""
+    if jobs < 1:
+        raise ValueError(f"Jobs must be at least 1, not {jobs}")
+    if jobs == 1 or len(items) < 2:
+        yield from map(function, items)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(jobs, len(items)), _quiet) as pool:
+        yield from pool.imap_unordered(function, items)
+
+
+def _quiet() -> None:
+    """An interrupt is for the process that started this one, which ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,147 @@
+"""What a design is held to, step by step, each kept by digest if that is wanted."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+import inspect
+from pathlib import Path
+import time
+
+from ..design import Design
+from . import campaign, contract, exhaustive, netlist, run, simulate
+from .kept import Kept, digest
+
+__all__ = ["FULL", "SHORT", "STEPS", "Plan", "Verdict", "bench", "verify"]
+
+SHORT, FULL = 20_000, 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much is done.
+
+    Parameters
+    ----------
+    least
+        Cases of a design whose inputs are not all tried.
+    mutants
+        Mutants of a design; with 0 there is no mutation.
+    keep
+        Whether what passed is kept, and not done again: for designs of the catalogue only.
+    """
+    folder: Path
+    least: int = SHORT
+    mutants: int = 20
+    keep: bool = False
+
+
+@dataclass(kw_only=True)
+class Verdict:
+    """What was done to one design, and what failed; seconds are those that it took when it was done."""
+    name: str
+    simulated: int = 0
+    cases: int = 0
+    given: int = 0
+    exhaustive: bool = False
+    rate: float = 0.0
+    netlist: int = 0
+    assertions: int = 0
+    covers: int = 0
+    mutants: int = 0
+    killed: int = 0
+    timing: int = 0
+    equivalent: int = 0
+    surviving: int = 0
+    bench: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+    again: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def _simulated(design: Design, verdict: Verdict, plan: Plan) -> None:
+    verdict.simulated = sum(simulate.check(design, stall=stall, most=500) for stall in simulate.STALLS)
+
+
+def _compiled(design: Design, verdict: Verdict, plan: Plan) -> None:
+    least, full = plan.least, plan.least >= FULL
+    usual = exhaustive.harness(design, folder=plan.folder, optimize=2 if full else 1)
+    fast = exhaustive.harness(design, folder=plan.folder, optimize=2, fast=True) if full else usual
+    for stall, share in zip(simulate.STALLS, (least, least // 10, least // 10), strict=True):
+        model = fast if stall == "none" else usual
+        cases = exhaustive.run_cases(design, model, least=share, stall=stall, whole=stall == "none" and full)
+        verdict.cases += cases.count
+        verdict.given += cases.given
+        if stall == "none":
+            verdict.exhaustive, verdict.rate = cases.exhaustive, round(cases.rate)
+
+
+def _synthesised(design: Design, verdict: Verdict, plan: Plan) -> None:
+    model = netlist.netlist_harness(design, folder=plan.folder)
+    verdict.netlist = sum(exhaustive.run_cases(design, model, least=plan.least // 10, stall=stall, seed=7).count
+                          for stall in ("none", "random"))
+
+
+def _proved(design: Design, verdict: Verdict, plan: Plan) -> None:
+    proof = contract.prove_contract(design, library=netlist.library_of(design), folder=plan.folder)
+    verdict.assertions, verdict.covers = proof.assertions, proof.covers
+
+
+def _mutated(design: Design, verdict: Verdict, plan: Plan) -> None:
+    outcome = campaign.mutate(design, folder=plan.folder, count=plan.mutants)
+    verdict.failures += campaign.failures(outcome)
+    verdict.mutants, verdict.surviving = outcome.mutants, len(outcome.surviving)
+    verdict.killed, verdict.timing, verdict.equivalent = outcome.killed, outcome.timing, outcome.equivalent
+
+
+STEPS: tuple[Callable[[Design, Verdict, Plan], None], ...] = (_simulated, _compiled, _synthesised, _proved, _mutated)
+
+
+def verify(design: Design, plan: Plan) -> Verdict:
+    """Hold one design to all but the cocotb bench, which takes several at a time."""
+    verdict = Verdict(name=design.name)
+    for step in STEPS:
+        if step is not _mutated or plan.mutants:
+            _do(step, design, verdict, plan)
+    verdict.seconds = round(verdict.seconds, 1)
+    return verdict
+
+
+def _do(step: Callable[[Design, Verdict, Plan], None], design: Design, verdict: Verdict, plan: Plan) -> None:
+    name, source = step.__name__.strip("_"), inspect.getsource(step)
+    verdict.steps += 1
+    kept = Kept(plan.folder, f"{design.name}-{name}") if plan.keep else None
+    key = digest([design], _named(step), source, plan.mutants if step is _mutated else plan.least) if kept else ""
+    if kept and (known := kept.get(key)):
+        seconds = verdict.seconds + known.pop("seconds")
+        vars(verdict).update(known, seconds=seconds, again=verdict.again + 1)
+        return
+    before, start = {**vars(verdict), "failures": [*verdict.failures]}, time.monotonic()
+    try:
+        step(design, verdict, plan)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        verdict.failures.append(f"{name}: {error}")
+    seconds = time.monotonic() - start
+    if kept and verdict.failures == before["failures"]:
+        kept.put(key, {**{k: v for k, v in vars(verdict).items() if v != before[k]}, "seconds": seconds})
+    verdict.seconds += seconds
+
+
+def _named(step: Callable[..., None]) -> list[str]:
+    """Modules that a step calls functions of."""
+    return [value.__name__ for name in step.__code__.co_names if inspect.ismodule(value := step.__globals__.get(name))]
+
+
+def bench(designs: Sequence[Design], plan: Plan) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Runs of the cocotb bench that passed, and sentences of those that did not, by design."""
+    kept = Kept(plan.folder, f"bench-{designs[0].name}") if plan.keep else None
+    key = digest(designs, (run.__name__, f"{__package__}.bench"), [design.name for design in designs]) if kept else ""
+    if kept and (known := kept.get(key)):
+        return {name: (passed, ()) for name, passed in known.items()}
+    try:
+        outcomes = {name: (outcome.passed, outcome.failures) for name, outcome in run.run(designs, folder=plan.folder).items()}
+    except (RuntimeError, ValueError) as error:
+        return {design.name: (0, (str(error),)) for design in designs}
+    if kept and all(passed and not failures for passed, failures in outcomes.values()):
+        kept.put(key, {name: passed for name, (passed, _) in outcomes.items()})
+    return outcomes

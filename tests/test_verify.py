@@ -1,0 +1,108 @@
+# amaranth: UnusedElaboratable=no
+"""The command that verifies: what it keeps, what it does again, and what it says was not done."""
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("amaranth")
+pytest.importorskip("z3")
+pytest.importorskip("cocotb_tools")
+
+from mantissa.hw.catalog import find
+from mantissa.sim_tb import kept, mutate, steps, verify
+from mantissa.sim_tb.kept import Kept, digest, sources
+from mantissa.sim_tb.parallel import outcomes
+from mantissa.sim_tb.steps import Plan
+
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
+MODULES = ("mantissa.sim_tb.exhaustive",)
+SKID = find("skid")
+
+
+def test_digest_is_of_design_sources_and_options(monkeypatch):
+    first = digest([SKID], MODULES, 20)
+    assert digest([replace(SKID)], MODULES, 20) == first
+    assert digest([SKID], MODULES, 21) != first
+    assert digest([find("queue_d1")], MODULES, 20) != first
+    assert digest([replace(SKID, family="ecp5")], MODULES, 20) != first
+    assert digest([replace(SKID, twin=SKID.component)], MODULES, 20) != first
+    assert digest([replace(SKID, golden=find("reduce_x1").golden)], MODULES, 20) != first
+    monkeypatch.setattr(kept, "sources", lambda roots: {})
+    assert digest([SKID], MODULES, 20) != first
+
+
+def test_sources():
+    found = sources(("mantissa.sim_tb.exhaustive", "mantissa.hw.designs_requantize"))
+    assert {"mantissa.sim_tb.exhaustive", "mantissa.sim_tb.verilator", "mantissa.sim_tb.verilator/harness.cpp", "mantissa.golden",
+            "mantissa.rounding", "mantissa.hw.payload", "mantissa.hw.designs_requantize"} <= set(found)
+    assert "mantissa.hw.requantize" not in found
+    with pytest.raises(ValueError, match=r"^Module mantissa\.nothing has no source$"):
+        sources(("mantissa.nothing",))
+
+
+def test_kept(tmp_path):
+    results = Kept(tmp_path, "x")
+    assert results.get("abc") is None
+    results.put("abc", {"cases": 3})
+    assert Kept(tmp_path, "x").get("abc") == {"cases": 3}
+    assert Kept(tmp_path, "y").get("abc") is None
+
+
+def test_what_passed_is_not_done_again(tmp_path, monkeypatch):
+    plan = Plan(folder=tmp_path, least=1000, mutants=0, keep=True)
+    done = []
+
+    def simulated(design, verdict, plan):
+        done.append(design.name)
+        verdict.simulated = 3
+    monkeypatch.setattr(steps, "STEPS", (simulated,))
+    first, second = steps.verify(SKID, plan), steps.verify(SKID, plan)
+    assert done == ["skid"]
+    assert (first.simulated, first.again, first.steps) == (3, 0, 1)
+    assert (second.simulated, second.again, second.steps) == (3, 1, 1)
+    assert steps.verify(SKID, replace(plan, least=2000)).again == 0
+
+
+def test_what_failed_is_done_again(tmp_path, monkeypatch):
+    def simulated(design, verdict, plan):
+        verdict.simulated = 3
+        raise AssertionError("wrong")
+    monkeypatch.setattr(steps, "STEPS", (simulated,))
+    for _ in range(2):
+        verdict = steps.verify(SKID, Plan(folder=tmp_path, mutants=0, keep=True))
+        assert verdict.failures == ["simulated: wrong"]
+        assert verdict.again == 0
+
+
+def double(n):
+    return 2 * n
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_outcomes(jobs):
+    assert sorted(outcomes(double, range(5), jobs)) == [0, 2, 4, 6, 8]
+
+
+def test_command(tmp_path, capsys):
+    report = tmp_path / "report.md"
+    options = ["skid", "--mutants", "0", "--jobs", "1", "-o", str(FOLDER), "--report", str(report)]
+    assert verify.main(options) == 0
+    assert "* no mutants: not part of this run" in report.read_text()
+    assert verify.main(options) == 0
+    assert "of which 4 of 4 steps were kept from before" in report.read_text()
+    assert "`mantissa verify skid --mutants 0`" in report.read_text()
+    capsys.readouterr()
+    assert verify.main(["skid", "--mutants", "-1"]) == 1
+    assert capsys.readouterr().err == "mantissa.sim_tb.verify: Mutants must be at least 0 and jobs 1, not -1 and 2\n"
+
+
+def test_stopped_campaign_says_so(tmp_path, monkeypatch):
+    def stopping(function, items, jobs):
+        yield function(items[0])
+        raise KeyboardInterrupt
+    monkeypatch.setattr(mutate, "outcomes", stopping)
+    report = tmp_path / "report.md"
+    assert mutate.main(["skid", "queue_d1", "-n", "5", "-o", str(FOLDER), "--report", str(report)]) == 1
+    assert "* stopped after 1 of 2 designs" in report.read_text()
+    assert "stream: 1 of 10 designs" in report.read_text()
