@@ -22,7 +22,7 @@ from ..errors import MantissaError
 from . import tools
 from .board import Board, board as board_of
 from .picture import draw
-from .place import critical, fmax, place, read
+from .place import critical, estimate, fmax, place, read, route
 from .report import markdown
 from .synth import Recipe, synthesise
 from .top import Top
@@ -100,7 +100,8 @@ def bitstream(config: Config, *, seeds: Iterable[int] = SEEDS, output: Path = OU
               progress: Progress = lambda step: None) -> Bitstream:
     """Bitstream of the accelerator of ``config`` on its board.
 
-    Seeds are tried in order until timing closes. Nothing is done if the build is there already.
+    Seeds are placed in order, and one whose estimate meets the timing is routed at once; when none is left, the others are routed, best
+    estimate first, until timing closes. Nothing is done if the build is there already.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def build(top: Top, folder: Path, *, name: str, identity: bytes, seeds: Iterable
     placed, seed = _close(top, netlist, seeds, store, step)
     report = read(placed)
     file = step("packing", lambda: _pack(board, placed, folder, name))
-    for log in (netlist.parent / "synth.log", placed / "place.log"):
+    for log in (netlist.parent / "synth.log", placed / "route.log"):
         shutil.copy(log, folder)
     (folder / "top.v").write_text(text)
     summary = {
@@ -180,13 +181,28 @@ def _close(top: Top, netlist: Path, seeds: Iterable[int], store: Path, step: Cal
     output = {"ecp5": "top.config", "ice40": "top.asc"}[board.family]
     name, text = board.constraints()
     arguments = [*board.place, "--lpf" if board.family == "ecp5" else "--pcf", name, "--freq", f"{top.clock_hz / 1e6:g}"]
-    for seed in seeds:
-        placed = step(f"place and route, seed {seed}", lambda seed=seed: place(
-            netlist, board.family, arguments, seed=seed, store=store, files={name: text}, output=output))
-        clocks = fmax(read(placed))
+    later: list[tuple[float, int, Path]] = []
+
+    def closes(seed: int, placed: Path) -> Path | None:
+        routed = step(f"routing, seed {seed}", lambda: route(
+            placed, board.family, arguments, store=store, files={name: text}, output=output))
+        clocks = fmax(read(routed))
         if all(reached >= asked for reached, asked in clocks.values()):
-            return placed, seed
-        tried.append((*min(clocks.values(), key=lambda clock: clock[0] / clock[1]), critical(read(placed))))
+            return routed
+        tried.append((*min(clocks.values(), key=lambda clock: clock[0] / clock[1]), critical(read(routed))))
+        return None
+
+    for seed in seeds:
+        placed = step(f"placement, seed {seed}", lambda seed=seed: place(
+            netlist, board.family, arguments, seed=seed, store=store, files={name: text}, routed=False))
+        ratio = min((reached / asked for reached, asked in estimate(placed).values()), default=1.0)
+        if ratio < 1:
+            later.append((-ratio, seed, placed))
+        elif routed := closes(seed, placed):
+            return routed, seed
+    for _, seed, placed in sorted(later):
+        if routed := closes(seed, placed):
+            return routed, seed
     reached, asked, path = max(tried, key=lambda clock: clock[0] / clock[1])
     ends = f" (from {path['from']} to {path['to']})" if path else ""
     raise MantissaError(f"Timing must close at {asked:g} MHz on {board.name}, and the best of {len(tried)} seeds reaches "

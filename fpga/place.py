@@ -1,22 +1,23 @@
-"""Placement and routing."""
+"""Placement and routing, in one go or apart."""
 from __future__ import annotations
 
 from collections.abc import Mapping
 import json
+import re
 from pathlib import Path
 import shutil
 from typing import Any
 
 from . import tools
 
-__all__ = ["critical", "fmax", "place", "read"]
+__all__ = ["critical", "estimate", "fmax", "place", "read", "route"]
 
 
 def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store: Path, files: Mapping[str, str] | None = None,
-          output: str | None = None) -> Path:
-    """Folder under ``store`` with ``report.json``, ``placed.json`` and, if asked for, ``output``.
+          routed: bool = True) -> Path:
+    """Folder under ``store`` with ``placed.json``, ``place.log`` and, if ``routed``, ``report.json``.
 
-    Timing that does not close is not a failure here: look at the report.
+    Timing that does not close is not a failure here: look at the report, or before routing at the estimate.
 
     Parameters
     ----------
@@ -30,8 +31,8 @@ def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store:
         Placer's seed.
     files
         Constraint files by name.
-    output
-        File to configure the device from, before packing.
+    routed
+        Whether to route too.
 
     Raises
     ------
@@ -39,9 +40,7 @@ def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store:
         If nextpnr fails.
     """
     name = f"nextpnr-{family}"
-    options = [*arguments, "--seed", str(seed), "--timing-allow-fail"]
-    if output:
-        options += ["--textcfg" if family == "ecp5" else "--asc", output]
+    options = [*arguments, "--seed", str(seed), "--timing-allow-fail", *["--no-route"] * (not routed)]
 
     def make(folder: Path) -> None:
         shutil.copy(netlist, folder / "netlist.json")
@@ -53,6 +52,44 @@ def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store:
 
     key = tools.digest("placement 1", netlist.read_bytes(), options, dict(files or {}), tools.version(name))
     return tools.cached(store / "placement", key, make)
+
+
+def route(placed: Path, family: str, arguments: list[str], *, store: Path, files: Mapping[str, str], output: str) -> Path:
+    """Route what :func:`place` placed: folder under ``store`` with ``report.json``, ``placed.json``, ``route.log`` and ``output``.
+
+    Parameters
+    ----------
+    placed
+        Folder of the placement, not routed.
+    family, arguments, files
+        As for the placement.
+    output
+        File to configure the device from, before packing.
+
+    Raises
+    ------
+    ToolError
+        If nextpnr fails.
+    """
+    name = f"nextpnr-{family}"
+    options = [*arguments, "--no-pack", "--no-place", "--timing-allow-fail", "--textcfg" if family == "ecp5" else "--asc", output]
+
+    def make(folder: Path) -> None:
+        shutil.copy(placed / "placed.json", folder / "netlist.json")
+        for path, text in files.items():
+            (folder / path).write_text(text)
+        tools.run(name, ["--quiet", "--log", "route.log", "--json", "netlist.json", "--write", "placed.json", "--report", "report.json",
+                         *options], folder)
+        (folder / "netlist.json").unlink()
+
+    key = tools.digest("routing 1", (placed / "placed.json").read_bytes(), options, dict(files), tools.version(name))
+    return tools.cached(store / "routing", key, make)
+
+
+def estimate(placed: Path) -> dict[str, tuple[float, float]]:
+    """What nextpnr expects of a placement before it is routed: frequency and the one asked for, MHz, of each clock."""
+    found = re.findall(r"Max frequency for clock +'(.*?)': +([\d.]+) MHz \(\w+ at ([\d.]+) MHz\)", (placed / "place.log").read_text())
+    return {clock: (float(reached), float(asked)) for clock, reached, asked in found if not clock.startswith("$PACKER_GND")}
 
 
 def fmax(report: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

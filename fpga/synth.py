@@ -72,7 +72,7 @@ def forget(verilog: str) -> str:
 
 
 def synthesise(verilog: str, top: str, recipe: Recipe, *, store: Path) -> Path:
-    """Netlist of ``verilog``, carry chains mended and registers moved into multipliers: a JSON file in a folder under ``store`` with the logs.
+    """Netlist of ``verilog``, carry chains mended, registers moved into multipliers: a JSON file in a folder under ``store`` with the logs.
 
     Raises
     ------

@@ -156,7 +156,7 @@ class WeightStationary(wiring.Component):
             vector = delayed(m, advance, held, 1, "vector")
             enter, replace = Signal(), Signal()
             m.d.sync += Cat(enter, replace).eq(Cat(go, swap))
-            writes = [[delayed(m, advance, here, 1 + c // 2, f"write_{r}_{c}") for c in range(self.columns)] for r, here in enumerate(write)]
+            writes = [[delayed(m, advance, here, 1 + c // 2, f"{here.name}_{c}") for c in range(self.columns)] for here in write]
             row = [delayed(m, advance, w, 1 + c // 2, f"row_{c}") for c, w in enumerate(row)]
             settled = Signal((self.columns - 1) // 2)
             m.d.sync += settled.eq(Mux(swap, 0, Cat(full, settled)))
