@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from ..design import Design
 from ..errors import MantissaError
-from . import designs_array, designs_engine, designs_link, designs_mac, designs_reconfigurable, designs_requantize, designs_stream
+from . import designs_array, designs_engine, designs_exact, designs_link, designs_mac, designs_reconfigurable, designs_requantize, designs_stream
 
 __all__ = ["CATALOG", "GROUPS", "find"]
 
@@ -14,6 +14,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "requantize": designs_requantize.DESIGNS,
     "array": designs_array.DESIGNS,
     "mac": designs_mac.DESIGNS,
+    "exact": designs_exact.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,

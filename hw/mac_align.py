@@ -3,13 +3,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+import numpy.typing as npt
 
-__all__ = ["Bits", "choose", "shift"]
+__all__ = ["Bits", "choose", "lengths", "shift"]
 
 Bits = list[Value | None]
 """Bits of a word, lowest first; those known to be zero are absent."""
+
+
+def lengths(words: npt.NDArray[Any], shifts: npt.NDArray[Any], levels: int) -> list[tuple[int, int]]:
+    """Bits of the longest word before each level of a shift, the lowest first: of those it leaves, and of those it moves."""
+    found = []
+    for level in range(levels):
+        before = words.astype(object) << (shifts & (1 << level) - 1).astype(object)
+        up = (shifts >> level & 1).astype(bool)
+        stay, move = (int(max(before[which], default=0)).bit_length() for which in (~up, up))
+        found.append((stay, move))
+    return found
 
 
 def shift(bits: Bits, when: Value, amount: int, stay: int, move: int) -> Bits:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from .array_widths import check_dimension
+from .mac_align import lengths
 
 __all__ = ["MODES", "WORD", "Mode", "check_modes", "check_quire", "reach"]
 
@@ -71,19 +72,15 @@ MODES = {mode.name: mode for mode in (
 
 
 def reach(modes: Sequence[Mode], levels: int) -> list[tuple[int, int]]:
-    """Bits of the longest product before each level of a shift, the lowest first: of those it leaves, and of those it moves."""
-    found = [[0, 0] for _ in range(levels)]
+    """Bits that products of any mode have before each level of the shift: those it leaves, those it moves."""
+    found = [(WORD * any(not mode.operands for mode in modes), 0)] * levels
     for mode in modes:
-        if not mode.operands:
-            found = [[max(stay, WORD), move] for stay, move in found]
-            continue
-        significand, exponent = np.array(sorted(mode.operands)).T
-        product, total = np.multiply.outer(significand, significand), np.add.outer(exponent, exponent)
-        for level, most in enumerate(found):
-            moved = product << (total & (1 << level) - 1)
-            for up in range(2):
-                most[up] = max(most[up], int(np.where(total >> level & 1 == up, moved, 0).max()).bit_length())
-    return [(stay, move) for stay, move in found]
+        if mode.operands:
+            significand, exponent = np.array(sorted(mode.operands)).T
+            products, shifts = np.multiply.outer(significand, significand), np.add.outer(exponent, exponent)
+            pairs = zip(found, lengths(products.ravel(), shifts.ravel(), levels), strict=True)
+            found = [(max(one[0], other[0]), max(one[1], other[1])) for one, other in pairs]
+    return found
 
 
 def check_modes(modes: Sequence[str]) -> tuple[Mode, ...]:
