@@ -155,8 +155,9 @@ class Prover:
         return [candidates[n] for n in alive]
 
     def _signs(self) -> tuple[list[Term], list[Term]]:
-        """Values of small registers and of neighbouring bits; and bits and whether small registers are 0, which are taken in pairs too."""
+        """Values of small registers and of neighbouring bits, unequal bits of words; bits, small registers that are 0, in pairs too."""
         values: list[Term] = []
+        mixed: list[Term] = []
         neighbours: list[Term] = []
         signs: list[Term] = []
         for old, _ in self.memory.values():
@@ -169,9 +170,13 @@ class Prover:
             elif z3.is_bv(register) and register.size() <= SMALL:
                 signs += [register == 0, register != 0]
                 values += [register == value for value in range(1 << register.size())] if register.size() > 1 else []
-            elif z3.is_bv(register) and register.size() <= 4 * SMALL:
+                continue
+            if not z3.is_bv(register):
+                continue
+            mixed.append(z3.And(register != 0, register != -1))
+            if register.size() <= 4 * SMALL:
                 neighbours += [z3.Extract(bit + 1, bit, register) == value for bit in range(register.size() - 1) for value in range(4)]
-        return (values + neighbours)[:4 * MOST], signs[:MOST]
+        return (mixed[:MOST // 4] + values + neighbours)[:4 * MOST], signs[:MOST]
 
     def equivalent(self, mutant: Mutant) -> bool:
         """Whether the mutant is proved to be the design: from any state, or else from those that it can reach."""

@@ -38,7 +38,7 @@ from ..hw.catalog import CATALOG, GROUPS, find
 from ..sw_driver.progress import track
 from .campaign import Campaign, failures, mutate
 from .kept import Kept, digest
-from .parallel import JOBS, outcomes
+from .parallel import JOBS, outcomes, stoppable
 from .report import markdown, write_report
 
 __all__ = ["Campaign", "failures", "main", "mutate"]
@@ -74,10 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = [find(name).name for name in args.designs] or [design.name for design in CATALOG]
         hold = partial(_held, args.output, args.count, args.seed)
         try:
-            for name, outcome in track(outcomes(hold, names, args.jobs), len(names), "mutating"):
-                if isinstance(outcome, Campaign):
-                    done[name] = outcome
-                wrong[name] = list(failures(outcome)) if isinstance(outcome, Campaign) else [outcome]
+            with stoppable():
+                for name, outcome in track(outcomes(hold, names, args.jobs), len(names), "mutating"):
+                    if isinstance(outcome, Campaign):
+                        done[name] = outcome
+                    wrong[name] = list(failures(outcome)) if isinstance(outcome, Campaign) else [outcome]
         except KeyboardInterrupt:
             stopped = [f"stopped after {len(done)} of {len(names)} designs"]
     except (MantissaError, ValueError) as error:

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 import multiprocessing
 import os
 import signal
+import sys
 from typing import TypeVar
 
-__all__ = ["JOBS", "outcomes"]
+__all__ = ["JOBS", "outcomes", "stoppable"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -27,6 +29,17 @@ def outcomes(function: Callable[[A], B], items: Sequence[A], jobs: int) -> Itera
         yield from pool.imap_unordered(function, items)
 
 
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """A request to terminate is an interrupt, so that what was done can be said."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _quiet() -> None:
-    """An interrupt is for the process that started this one, which ends it."""
+    """An interrupt is for the process that started this one, which ends it and what it has started."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))

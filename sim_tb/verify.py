@@ -26,7 +26,7 @@ from ..errors import MantissaError
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, GROUPS, find
 from .netlist import library_of
-from .parallel import JOBS, outcomes
+from .parallel import JOBS, outcomes, stoppable
 from .report import markdown, write_report
 from .steps import FULL, SHORT, Plan, Verdict, bench, verify
 
@@ -112,11 +112,12 @@ def _run(plan: Plan, names: Sequence[str], jobs: int, console: Console,
     benched: dict[str, tuple[int, tuple[str, ...]]] = {}
     tasks = _tasks(names)
     try:
-        for outcome in track(outcomes(partial(_done, plan), tasks, jobs), "verifying", len(tasks), console=console):
-            if isinstance(outcome, Verdict):
-                found[outcome.name] = outcome
-            else:
-                benched.update(outcome)
+        with stoppable():
+            for outcome in track(outcomes(partial(_done, plan), tasks, jobs), "verifying", len(tasks), console=console):
+                if isinstance(outcome, Verdict):
+                    found[outcome.name] = outcome
+                else:
+                    benched.update(outcome)
     except KeyboardInterrupt:
         return found, benched, [f"stopped after {len(found)} of {len(names)} designs"]
     return found, benched, []

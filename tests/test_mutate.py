@@ -11,6 +11,7 @@ pytest.importorskip("z3")
 import numpy as np
 
 from mantissa.hw.catalog import find
+from mantissa.sim_tb import campaign
 from mantissa.sim_tb import mutate as command
 from mantissa.sim_tb.equivalent import Prover
 from mantissa.sim_tb.exhaustive import harness, run_cases
@@ -32,12 +33,12 @@ def wrong(design):
 
 @pytest.mark.parametrize("name", ["skid", "queue_d5", "deserialize_x4", "reduce_x1", "requantize_narrow_half_even"])
 def test_killed(name):
-    campaign = mutate(find(name), folder=FOLDER, count=20)
-    assert campaign.mutants == 20
-    assert campaign.killed > 10
-    assert campaign.surviving == []
-    assert campaign.killed + campaign.timing + campaign.equivalent == 20
-    assert list(failures(campaign)) == []
+    outcome = mutate(find(name), folder=FOLDER, count=20)
+    assert outcome.mutants == 20
+    assert outcome.killed > 10
+    assert outcome.surviving == []
+    assert outcome.killed + outcome.timing + outcome.equivalent == 20
+    assert list(failures(outcome)) == []
 
 
 def test_mutants_are_distinct():
@@ -56,18 +57,19 @@ def test_equivalent():
     design = find("skid")
     made = make(design, folder=FOLDER, count=100)
     same = [mutant for mutant in made.mutants if mutant.mode == "const0" and mutant.cell.startswith("$procmux") and mutant.port == "B"]
-    other = [mutant for mutant in made.mutants if mutant.mode == "inv" and mutant.port in ("D", "Y")][:5]
+    other = [mutant for mutant in made.mutants if mutant.mode == "inv" and mutant.port in ("D", "Y")][:2]
     prover = Prover(design, [*same, *other])
-    assert [mutant for mutant in same if prover.equivalent(mutant)]
+    assert any(prover.equivalent(mutant) for mutant in same)
     assert [mutant for mutant in other if prover.equivalent(mutant)] == []
 
 
-def test_weak_stimulus_lets_mutants_survive():
+def test_weak_stimulus_lets_mutants_survive(monkeypatch):
+    monkeypatch.setattr(campaign, "MORE", 5000)
     design = find("skid")
     still = replace(design, stateless=False, stimulus=lambda rng: {"i": {"data": np.zeros(100, int), "tag": np.zeros(100, int)}})
-    campaign = mutate(still, folder=FOLDER, count=20)
-    assert campaign.surviving
-    assert next(failures(campaign)).startswith("mutation: ")
+    outcome = mutate(still, folder=FOLDER, count=20)
+    assert outcome.surviving
+    assert next(failures(outcome)).startswith("mutation: ")
 
 
 def test_wrong_golden_is_reported():
