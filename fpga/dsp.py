@@ -1,11 +1,11 @@
-"""Registers beside ECP5 multipliers moved into them, which Yosys does not do."""
+"""What Yosys leaves undone around ECP5 multipliers: registers moved into them, and operands that spare wires."""
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["absorb"]
+__all__ = ["absorb", "align"]
 
 Cell = dict[str, Any]
 Bit = int | str
@@ -17,6 +17,42 @@ CONTROLS = 4
 
 Control = tuple[Bit, Bit]
 """Clock and clock enable of a register, ``"1"`` for one that is always enabled."""
+
+
+def align(module: Cell) -> int:
+    """Move operands narrower than MULT18X18D's to its upper bits, in place, with the product.
+
+    Yosys extends them by their sign, with a wire for each bit; zeros below need none.
+
+    Returns
+    -------
+    Wires spared.
+    """
+    read = {bit for port in module["ports"].values() for bit in port["bits"]}
+    for cell in module["cells"].values():
+        read.update(bit for port, bits in cell["connections"].items() if cell["port_directions"].get(port) != "output" for bit in bits)
+    spared = 0
+    for cell in module["cells"].values():
+        pins = cell["connections"]
+        if cell["type"] != "MULT18X18D" or pins["SIGNEDA"] != ["1"] or pins["SIGNEDB"] != ["1"]:
+            continue
+        free = next((n for n in range(36) if any(bit in read for bit in pins.get(f"P{35 - n}", []))), 0)
+        for side, (_, width) in SIDES.items():
+            sign = pins[f"{side}{width - 1}"]
+            copies = next(n for n in range(1, width + 1) if n == width or pins[f"{side}{width - 1 - n}"] != sign) - 1
+            copies = min(copies, free)
+            if not copies or sign[0] == "0":
+                continue
+            free -= copies
+            spared += copies
+            operand, result = [pins[f"{side}{n}"] for n in range(width)], [pins.get(pin, ["x"]) for pin in PRODUCT]
+            for n in range(width):
+                pins[f"{side}{n}"] = operand[n - copies] if n >= copies else ["0"]
+            for n, pin in enumerate(PRODUCT):
+                if pin in pins or n >= copies:
+                    pins[pin] = result[n - copies] if n >= copies else result[len(PRODUCT) - copies + n]
+                    cell["port_directions"][pin] = "output"
+    return spared
 
 
 def absorb(module: Cell) -> int:

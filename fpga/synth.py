@@ -7,7 +7,7 @@ from pathlib import Path
 import re
 
 from . import tools
-from .dsp import absorb
+from .dsp import absorb, align
 from .netlist import mend, top_of
 
 __all__ = ["FAMILIES", "Recipe", "forget", "synthesise"]
@@ -90,9 +90,10 @@ def synthesise(verilog: str, top: str, recipe: Recipe, *, store: Path) -> Path:
         netlist = json.loads((folder / "netlist.json").read_text())
         mend(top_of(netlist))
         if recipe.family == "ecp5":
+            align(top_of(netlist))
             absorb(top_of(netlist))
         (folder / "netlist.json").write_text(json.dumps(netlist))
         (folder / "design.v").unlink()
 
-    key = tools.digest("synthesis 2", verilog, script, tools.version("yosys"))
+    key = tools.digest("synthesis 3", verilog, script, tools.version("yosys"))
     return tools.cached(store / "synthesis", key, make) / "netlist.json"

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 from math import prod
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
+from .array_widths import delayed
 
 __all__ = ["Bank"]
 
@@ -16,9 +18,9 @@ class Bank(wiring.Component):
     """Memory of ``depth`` words, each ``lanes`` items of ``item`` bytes.
 
     It changes hands a cycle after ``running`` does; ``busy`` tells whose it is. On the bus, items are ``stride`` bytes apart and
-    numbered lane by lane, word by word; bytes of an item beyond ``item`` read 0 and ignore writes. Reads take one cycle (two from the bus,
-    and one more where ``far``), and hold while not enabled. Unless ``dual``, the accelerator's read and write share one address and
-    exclude each other, so that the memory fits a single-ported RAM.
+    numbered lane by lane, word by word; bytes of an item beyond ``item`` read 0 and ignore writes. Reads take one cycle (two from the
+    bus, and one more for each of ``near`` and ``far``), and hold while not enabled. Unless ``dual``, the accelerator's read and write
+    share one address and exclude each other, so that the memory fits a single-ported RAM.
 
     Parameters
     ----------
@@ -30,12 +32,14 @@ class Bank(wiring.Component):
         Whether the accelerator reads and writes in the same cycle.
     bus_writes
         Whether the bus may write.
+    near
+        Whether registers come right before the memory, after the choice between bus and accelerator: a cycle more for reads and writes.
     far
         Whether a register follows the memory, on the way to the bus and to ``late_data``, because much lies around it.
     """
 
     def __init__(self, *, depth: int, lanes: int, item: int = 1, stride: int = 1, dual: bool = False,
-                 bus_writes: bool = True, far: bool = False) -> None:
+                 bus_writes: bool = True, near: bool = False, far: bool = False) -> None:
         for name, value in (("Depth", depth), ("Lanes", lanes), ("Stride", stride)):
             if not isinstance(value, int) or value < 1 or value & (value - 1):
                 raise ValueError(f"{name} of a bank must be a power of two, not {value!r}")
@@ -47,6 +51,7 @@ class Bank(wiring.Component):
         self.stride = stride
         self.dual = dual
         self.bus_writes = bus_writes
+        self.near = near
         self.far = far
         address = ceil_log2(depth)
         word = 8 * lanes * item
@@ -80,9 +85,10 @@ class Bank(wiring.Component):
         m.d.sync += [address.eq(self.bus_address), byte_in.eq(self.bus_data), reading.eq(self.bus_enable & ~self.bus_write)]
         word = address[byte_bits + lane_bits:]
         read_address = Mux(running, self.read_address, word)
-        write_address = Mux(running, self.write_address, word) if self.dual else read_address
         m.d.comb += [
-            read.addr.eq(read_address), read.en.eq(Mux(running, self.read_enable, reading)), write.addr.eq(write_address),
+            read.addr.eq(self._near(m, read_address, "read_at")),
+            read.en.eq(self._near(m, Mux(running, self.read_enable, reading), "reads")),
+            write.addr.eq(self._near(m, Mux(running, self.write_address, word) if self.dual else read_address, "write_at")),
             self.read_data.eq(read.data.as_value()),
         ]
         for n in range(size):
@@ -90,24 +96,21 @@ class Bank(wiring.Component):
             if self.bus_writes:
                 m.d.sync += writes[n].eq(self.bus_enable & self.bus_write & here)
             m.d.comb += [
-                write.en[n].eq(Mux(running, self.write_enable & (1 if self.dual else ~self.read_enable), writes[n])),
-                write.data[n].eq(Mux(running, self.write_data[8 * n:8 * n + 8], byte_in)),
+                write.en[n].eq(self._near(
+                    m, Mux(running, self.write_enable & (1 if self.dual else ~self.read_enable), writes[n]), f"write_{n}")),
+                write.data[n].eq(self._near(m, Mux(running, self.write_data[8 * n:8 * n + 8], byte_in), f"data_{n}")),
             ]
 
-        held, found = Signal(byte_bits + lane_bits, reset_less=True), Signal(read.data.shape(), reset_less=True)
-        m.d.sync += held.eq(address)
-        if self.far:
-            m.d.sync += found.eq(read.data)
-            late = Signal(byte_bits + lane_bits, reset_less=True)
-            m.d.sync += late.eq(held)
-            held = late
-        else:
-            m.d.comb += found.eq(read.data)
+        found = delayed(m, Const(1), read.data.as_value(), int(self.far), "found")
         m.d.comb += self.late_data.eq(found)
+        held = delayed(m, Const(1), address[:byte_bits + lane_bits], 1 + self.near + self.far, "held")
         selected = Signal(8)
         with m.Switch(held):
             for n in range(size):
                 with m.Case((n // self.item) * self.stride + n % self.item):
-                    m.d.comb += selected.eq(found[n])
+                    m.d.comb += selected.eq(found.word_select(n, 8))
         m.d.comb += self.bus_value.eq(selected)
         return m
+
+    def _near(self, m: Module, value: Value, name: str) -> Value:
+        return delayed(m, Const(1), value, int(self.near), name)

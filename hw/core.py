@@ -10,6 +10,7 @@ from ..frame import Status
 from ..program import BYTES, Op
 from ..registers import LOG_BYTES, PARAM_BYTES, PARAM_STRIDE, REGISTERS, Capability, Code, Region
 from .array_weight import WeightStationary
+from .array_widths import delayed
 from .bank import Bank
 from .engine import Accumulate
 from .feed import Feeder, WeightLoader
@@ -71,8 +72,8 @@ class Core(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(instructions=c.instructions)
         banks = {
             Region.PROGRAM: Bank(depth=c.instructions * BYTES // 4, lanes=4, far=self.far),
-            Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True, far=self.far),
-            Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array, far=self.far),
+            Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True, near=self.far, far=self.far),
+            Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array, near=self.far, far=self.far),
             Region.PARAMS: Bank(depth=c.param_channels // c.requant_lanes, lanes=c.requant_lanes, item=PARAM_BYTES,
                                 stride=PARAM_STRIDE, far=self.far),
             Region.LOG: Bank(depth=c.instructions * LOG_BYTES // 4, lanes=4, bus_writes=False, far=self.far),
@@ -107,18 +108,20 @@ class Core(wiring.Component):
         m.d.sync += [taken.eq(Cat(i.valid & i.ready, taken)), first.eq(i.p), asked.eq(first)]
         take, region, offset, o = taken[1], asked.address[20:], asked.address[:20], replies.i.p
         held_region, held_offset, held_status, register, found = Signal(4), Signal(8), Signal(8), Signal(8), Signal(8)
-        valid, bytes_ = Signal(3 + self.far), {name: Signal(8, name=f"byte_{name.name.lower()}") for name in banks}
+        valid, bytes_ = Signal(3 + 2 * self.far), {name: Signal(8, name=f"byte_{name.name.lower()}") for name in banks}
         reply = Signal(BUS_REPLY, reset_less=True)
         chosen = Signal(data.StructLayout({"region": 4, "status": 8, "known": 8}), reset_less=True)
         m.d.comb += [replies.i.valid.eq(valid[-1]), o.eq(reply)]
         m.d.sync += [valid.eq(Cat(take, valid)), held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS),
                      chosen.region.eq(held_region), chosen.status.eq(held_status), chosen.known.eq(register)]
-        if self.far:
+        for _ in range(2 * self.far):
             late = Signal(chosen.shape(), reset_less=True)
             m.d.sync += late.eq(chosen)
             chosen = late
         m.d.sync += [reply.status.eq(chosen.status), reply.data.eq(found)]
-        m.d.sync += [byte.eq(banks[name].bus_value) for name, byte in bytes_.items()]
+        for name, byte in bytes_.items():
+            early = int(self.far and not banks[name].near)
+            m.d.sync += byte.eq(delayed(m, Const(1), banks[name].bus_value, early, f"early_{name.name.lower()}"))
 
         block = Capability.of(self.config, self.identity).pack()
         dynamic = {"STATUS": sequencer.status, "FAULT": sequencer.fault, "CYCLES": sequencer.cycles}
@@ -164,8 +167,8 @@ class Core(wiring.Component):
     def _datapath(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
         """Feeder, then array and accumulators or reduction, then requantizers."""
         c, word = self.config, sequencer.instruction
-        feeder = Feeder(lanes=c.array, depth=c.activation_words, latency=1 + self.far, room=self.room)
-        loader = WeightLoader(lanes=c.array, depth=c.weight_words, latency=1 + self.far, room=self.room)
+        feeder = Feeder(lanes=c.array, depth=c.activation_words, latency=1 + 2 * self.far, room=self.room)
+        loader = WeightLoader(lanes=c.array, depth=c.weight_words, latency=1 + 2 * self.far, room=self.room)
         array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG), elastic=c.packed)
         # A serial lane takes its time: two waiting vectors are enough.
         accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators, room=2 if c.requant == "serial" else self.room)

