@@ -5,7 +5,16 @@ from difflib import get_close_matches
 
 from ..design import Design
 from ..errors import MantissaError
-from . import designs_array, designs_engine, designs_exact, designs_link, designs_mac, designs_reconfigurable, designs_requantize, designs_stream
+from . import (
+    designs_array,
+    designs_engine,
+    designs_exact,
+    designs_link,
+    designs_mac,
+    designs_reconfigurable,
+    designs_requantize,
+    designs_stream,
+)
 
 __all__ = ["CATALOG", "GROUPS", "find"]
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -9,23 +10,44 @@ import numpy as np
 import numpy.typing as npt
 
 from ..design import Design, Streams
-from ..formats import get_scalar
+from ..formats import Float, Top, get_scalar
 from .mac_modes import MODES, WORD, Mode
 from .mac_reconfigurable import MacReconfigurable
 
 __all__ = ["DESIGNS", "mac_reconfigurable"]
 
 THIN = ("int8", "int4", "posit8_0", "e4m3", "e2m1")
-"""Modes whose lanes are bytes and nibbles."""
+"""Modes whose lanes are bytes and nibbles, exact in theirs."""
+
+MORE = (*THIN, "e5m2", "bf16")
+"""With two whose lanes are windows."""
 
 
 @cache
-def _units(name: str, unit: int) -> npt.NDArray[Any]:
-    """Values of a format's codes such that products are in units of two to the ``unit``; for NaN what the hardware adds."""
-    values = get_scalar(name).table
-    if name == "e4m3":
-        values = np.where(np.isnan(values), np.where(np.arange(256) < 128, 480, -480), values)
-    return (np.where(np.isnan(values), 0, values) * 2.0 ** (-unit // 2)).astype(np.int64)
+def _table(name: str) -> npt.NDArray[Any]:
+    """Values of a format's codes, and what the hardware adds for those that are not numbers."""
+    fmt = get_scalar(name)
+    if isinstance(fmt, Float):
+        fmt = replace(fmt, top=Top.NUMBERS)
+    return np.nan_to_num(fmt.table, nan=0.0)
+
+
+def _products(mode: Mode, a: npt.NDArray[Any], b: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Products of codes in the mode's unit, and whether one is not a number or beyond the window."""
+    values, fmt = _table(mode.name), get_scalar(mode.name)
+    bad = ~np.isfinite(fmt.table)
+    flags = bad[a] | bad[b]
+    if mode.window == (0, 0):
+        units = (values * 2.0 ** (-mode.unit // 2)).astype(np.int64)
+        return units[a] * units[b], flags
+    assert isinstance(fmt, Float)
+    exponent = np.maximum(np.frexp(np.abs(values))[1] - 1, 1 - fmt.bias)
+    significand = np.ldexp(values, fmt.man - exponent).astype(np.int64).astype(object)
+    total = exponent[a] + exponent[b] + 2 * fmt.bias
+    low, high = mode.window
+    inside = (total >= low) & (total < high)
+    products = np.where(inside, significand[a] * significand[b] << np.where(inside, total - low, 0).astype(object), 0)
+    return products, flags | (total >= high)
 
 
 def _golden(modes: Sequence[str], quire: int, flags: int, streams: Streams) -> Streams:
@@ -40,17 +62,16 @@ def _golden(modes: Sequence[str], quire: int, flags: int, streams: Streams) -> S
         mode, mine = MODES[name], number[last] == n
         bits = WORD // mode.lanes
         for lane in range(mode.lanes):
-            a, b = (np.asarray(i[port]) >> bits * lane & (1 << bits) - 1 for port in ("a", "b"))
-            values = _units(name, mode.unit)
-            before = np.append(0, np.cumsum(np.where(number == n, values[a] * values[b], 0)))
+            a, b = (np.where(number == n, np.asarray(i[port]) >> bits * lane & (1 << bits) - 1, 0) for port in ("a", "b"))
+            products, bad = _products(mode, a, b)
+            before = np.append(0, np.cumsum(products))
             sums = (before[last + 1] - before[start])[mine]
             share = 4 // mode.lanes
             for k in range(share):
                 words[mine, share * lane + k] = sums >> width * k & (1 << width) - 1
             if mode.nan:
-                table = np.isnan(get_scalar(name).table)
-                bad = np.append(0, np.cumsum((table[a] | table[b]) & (number == n)))
-                nan[mine] |= (bad[last + 1] > bad[start])[mine].astype(np.int64) << lane
+                count = np.append(0, np.cumsum(bad & (number == n)))
+                nan[mine] |= (count[last + 1] > count[start])[mine].astype(np.int64) << lane
     return {"o": {"sum": words, "nan": nan}}
 
 
@@ -80,16 +101,20 @@ def _word(rng: np.random.Generator, mode: Mode) -> int:
     """Lanes of any codes, a quarter of them extreme; seldom one that is not a number."""
     bits = WORD // mode.lanes
     table = get_scalar(mode.name).table
+    if mode.lanes == 1:
+        return int(rng.integers(0, 2) << 15 | int(rng.normal(122, 12)) % 256 << 7 | rng.integers(0, 1 << 7))
     codes = rng.integers(0, 1 << bits, mode.lanes)
     edge = rng.choice([0, 1, (1 << bits - 1) - 1, 1 << bits - 1, (1 << bits - 1) + 1, (1 << bits) - 1], mode.lanes)
     codes = np.where(rng.random(mode.lanes) < 0.25, edge, codes)
-    codes = np.where(np.isnan(table[codes]) & (rng.random(mode.lanes) < 0.8), codes ^ 1 << bits - 2, codes)
+    codes = np.where(~np.isfinite(table[codes]) & (rng.random(mode.lanes) < 0.8), codes ^ 1 << bits - 2, codes)
     return sum(int(code) << bits * n for n, code in enumerate(codes))
 
 
 def _extremes(mode: Mode) -> list[tuple[int, int]]:
     """Words of the largest product, and of its negative in every other lane."""
     table = get_scalar(mode.name).table
+    if mode.lanes == 1:
+        return [(0x47ff, 0x477f), (0x47ff, 0xc77f)]
     large = int(np.nanargmax(np.where(np.isinf(table), np.nan, np.abs(table))))
     other = int(np.flatnonzero(table == -table[large])[0]) if -table[large] in table else large - 1 & len(table) - 1
     bits = WORD // mode.lanes
@@ -104,7 +129,7 @@ def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, qui
     params: dict[str, Any] = {"modes": tuple(modes), "depth": depth, "quire": quire, "multiplier": multiplier, "cells": cells}
     flags = max([MODES[mode].lanes for mode in modes if MODES[mode].nan], default=1)
     return Design(
-        name=f"mac_{name}_{multiplier}" + ("" if cells else "_portable"),
+        name=f"mac_{name}_acc{quire}_{multiplier}" + ("" if cells else "_portable"),
         summary=f"Multiplier-accumulator of {', '.join(modes)}, chosen while it runs, "
                 + ("two DSPs" if multiplier == "dsp" else "no DSP") + ("" if cells else ", carry cells described"),
         params={**params, "dsp": multiplier == "dsp"}, component=partial(MacReconfigurable, **params),
@@ -113,5 +138,6 @@ def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, qui
 
 
 DESIGNS: tuple[Design, ...] = (
-    mac_reconfigurable("modes5", THIN), mac_reconfigurable("modes5", THIN, multiplier="dsp"),
+    mac_reconfigurable("modes5", THIN, quire=96), mac_reconfigurable("modes5", THIN, quire=96, multiplier="dsp"),
+    mac_reconfigurable("modes7", MORE), mac_reconfigurable("modes7", MORE, multiplier="dsp"),
 )

@@ -31,11 +31,12 @@ class Mode:
     largest
         Largest product in that unit, in which NaN counts as what its code would be.
     operands
-        Significands and exponents there are, where products are shifted.
+        Significands and exponents there are, where products are shifted; of many, enough to find how long products get.
     nan
         Whether there are codes that are not numbers.
-    windowed
-        Whether the exact sum is wider than any lane, so that products are cut at the unit.
+    window
+        Sums of two exponents of which products are added, as a multiple of 16 and up to which, for a format whose exact sum is wider than
+        any lane. Products below count as zero; those above set the lane's ``nan``. ``(0, 0)`` where there is no such limit.
     """
     name: str
     lanes: int
@@ -43,7 +44,7 @@ class Mode:
     largest: int
     operands: frozenset[tuple[int, int]] = frozenset()
     nan: bool = False
-    windowed: bool = False
+    window: tuple[int, int] = (0, 0)
 
     def width(self, depth: int) -> int:
         """Bits of the signed sum of ``depth`` products."""
@@ -67,6 +68,9 @@ MODES = {mode.name: mode for mode in (
     Mode(name="posit8_0", lanes=2, unit=-12, largest=1 << 24, operands=_posit8(), nan=True),
     Mode(name="e4m3", lanes=2, unit=-20, largest=225 << 30, operands=_float(4, 3), nan=True),
     Mode(name="e2m1", lanes=4, unit=-2, largest=144),
+    Mode(name="e5m2", lanes=2, unit=-18, largest=49 << 44, operands=_float(5, 2), nan=True, window=(16, 64)),
+    Mode(name="bf16", lanes=1, unit=-76, largest=255 * 255 << 95, nan=True, window=(192, 288),
+         operands=frozenset((255, stored) for stored in range(1, 17))),
 )}
 """Formats there are, by name. ``unit`` is where the shared aligner puts them, at or below the smallest product."""
 

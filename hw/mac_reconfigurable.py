@@ -1,7 +1,7 @@
 """One multiplier-accumulator for many formats, chosen while it runs."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
@@ -102,29 +102,45 @@ class MacReconfigurable(wiring.Component):
         # Unpacked.
         a, b = (unpack(m, advance, word, lambda *names: self._among(mode, *names), name) for word, name in zip(words, "ab", strict=True))
         quarters, wide = register(self._lanes(mode, 4), "quarters_2"), register(self._lanes(mode, 1), "wide_2")
-        nan = register(a.nan | b.nan, "nan", 6) if any(mode.nan for mode in self.modes) else None
         products = self._products(m, advance, a.significand, b.significand, quarters, register(quarters, "quarters_3"))
-        shifts = [register(self._sum(m, *pair, name=f"shift_{n}"), f"by_{n}", 2) for n, pair in enumerate(zip(a.exponents, b.exponents, strict=True))]
-        quarters, wide = register(quarters, "quarters", 4), register(wide, "wide", 4)
+        pairs = zip(a.exponents, b.exponents, strict=True)
+        shifts = [register(self._sum(m, *pair, name=f"shift_{n}"), f"by_{n}", 2) for n, pair in enumerate(pairs)]
+        windowed = self._among(mode, "e5m2")
+        windowed, quarters, wide = register(windowed, "windowed", 3), register(quarters, "quarters_4", 2), register(wide, "wide_4", 2)
+        nan = register(a.nan | b.nan, "nan", 3)
+        if _maybe(wide):
+            nan = nan | (wide & shifts[0][8] & shifts[0][5:8].any())
+        nan = register(nan, "nan_sum", 3)
         signs = register(signs, "sign", 5)
 
         # Aligned.
         levels = reach(self.modes, 5)
         width = self.quire // 4
-        blocks: list[Bits] = []
+        words, places = [], []
         for n, (product, by) in enumerate(zip(products, shifts, strict=True)):
-            bits, far = self._aligned(m, advance, product, by, levels, n)
-            stay, move = levels[4]
+            places.append(self._places(m, by, windowed, Const(0, 1) if n else wide, register, n))
+            words.append(self._aligned(m, advance, product, by, levels, n))
+        quarters, wide = register(quarters, "quarters_6", 2), register(wide, "wide_6", 2)
+        blocks: list[Bits] = []
+        for n, (bits, at) in enumerate(zip(words, places, strict=True)):
             split = bits[:8] + [None] * (width - 8) + bits[8:16]
-            choices: list[tuple[Value | None, Bits]] = [(None, bits[:stay])]
-            if move:
-                choices.insert(0, (far, [None] * 16 + bits[:move]))
-            if _maybe(quarters):
-                choices = [(None, split)] if isinstance(quarters, Const) else [(quarters, split), *choices]
+            choices: list[tuple[Value | None, Bits]] = [(quarters, split)] if _maybe(quarters) else []
+            if n and _maybe(wide):
+                choices += [(wide & there, _placed(words[0], 16 * k - 2 * width, 2 * width)) for k, there in enumerate(places[0]) if k > 2]
+                choices.append((wide, []))
+            choices += [(there, _placed(bits, 16 * k, 2 * width)) for k, there in enumerate(at) if k and 16 * k < 2 * width]
+            if isinstance(quarters, Const) and quarters.value:
+                choices = [(None, split)]
+            elif len(at) > 2:
+                choices += [(at[0], bits), (None, [])]
+            else:
+                choices.append((None, bits[:levels[4][0]]))
+                if len(choices) > 1 and len(at) == 2:
+                    choices[-2] = (at[1], [None] * 16 + bits[:levels[4][1]])
             block = choose(m, advance, choices, f"block_{n}")
             blocks += [block[:width], block[width:]]
         self._accumulate(m, adds, blocks, signs, register(quarters, "quarters_7"), register(wide, "wide_7"), first[-1])
-        if nan is not None:
+        if any(mode.nan for mode in self.modes):
             with m.If(adds):
                 m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1].replicate(self.flags)) | nan)
         return m
@@ -175,26 +191,42 @@ class MacReconfigurable(wiring.Component):
         if isinstance(a, Const):
             return Const(0, 5)
         chain = Chain(m, name, cells=self.cells)
-        total = chain.add([plain(bit) for bit in a], [plain(bit) for bit in b], 5)
+        total = chain.add([plain(bit) for bit in a], [plain(bit) for bit in b], len(a) + 1)
         chain.close()
         return Cat(total)
 
-    def _aligned(self, m: Module, advance: Value, bits: Bits, by: Value, levels: Sequence[tuple[int, int]], n: int) -> tuple[Bits, Value]:
-        """Moved up by the four low bits of the shift, two stages later, and the fifth."""
-        rest = by
+    def _places(self, m: Module, by: Value, windowed: Value, wide: Value, register: Callable[..., Value], n: int) -> list[Value]:
+        """Whether the product's place, in steps of 16, is 0, 1, ...; none if it is outside a window. Two stages later."""
+        if isinstance(by, Const):
+            return [Const(1, 1)]
+        high = by[4:]
+        if not _maybe(windowed) and not _maybe(wide):
+            return [Const(1, 1), register(high[0], f"far_{n}", 2)]
+        at = []
+        for k in range(6 if _maybe(wide) else 3):
+            inside = ~windowed & (high == k) if k < 2 else Const(0, 1)
+            inside = inside | (windowed & (high == k + 1))
+            if _maybe(wide):
+                inside = Mux(wide, high == k + 12, inside)
+            at.append(register(inside, f"at_{n}_{k}", 2))
+        return at
+
+    def _aligned(self, m: Module, advance: Value, bits: Bits, by: Value, levels: Sequence[tuple[int, int]], n: int) -> Bits:
+        """Moved up by the four low bits of the shift, two stages later."""
+        rest = by[:4]
         for low in (0, 2):
             name = f"lane_{n}_{low}"
-            after = Signal(max(len(rest) - 2, 1), name=f"rest_{n}_{low}", reset_less=True)
             if levels[low][1] or levels[low + 1][1]:
                 stay, move = levels[low + 1]
                 bits = shift(bits, rest[0], 1 << low, *levels[low])
                 bits = choose(m, advance, [(rest[1], [None] * (2 << low) + bits[:move]), (None, bits[:stay])], name)
+                after = Signal(2, name=f"rest_{n}_{low}", reset_less=True)
                 with m.If(advance):
                     m.d.sync += after.eq(rest[2:])
+                rest = after
             else:
                 bits = choose(m, advance, [(None, bits)], name)
-            rest = after
-        return bits, rest[0]
+        return bits
 
     def _accumulate(self, m: Module, adds: Value, blocks: Sequence[Bits], signs: Value, quarters: Value, wide: Value, first: Value) -> None:
         """Quarters of the accumulator on one chain, with a cut between where their lanes end."""
@@ -223,6 +255,11 @@ class MacReconfigurable(wiring.Component):
         chain.close()
         with m.If(adds):
             m.d.sync += Cat(acc).eq(Cat(after[place] for place in places))
+
+
+def _placed(bits: Bits, at: int, width: int) -> Bits:
+    """A word's bits from ``at`` on, which may be below zero, as far as they are inside ``width``."""
+    return ([None] * at + bits)[:width] if at >= 0 else bits[-at:]
 
 
 def _maybe(value: Value) -> bool:

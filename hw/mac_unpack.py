@@ -74,48 +74,57 @@ def product_signs(a: Value, b: Value, quarters: Value, wide: Value) -> Value:
 
 
 def unpack(m: Module, advance: Value, word: Value, select: Select, name: str) -> Unpacked:
-    """Registers of the parts of a word from which :func:`magnitude` has taken the signs of integers and posits."""
-    e4m3, e2m1, posit8 = select("e4m3"), select("e2m1"), select("posit8_0")
+    """Registers of the parts of a word from which :func:`magnitude` has taken the signs of integers and posits.
+
+    The lane of a whole word has its significand where the first byte has it, and the other byte's is zero.
+    """
+    e4m3, e5m2, e2m1, posit8, bf16 = (select(mode) for mode in ("e4m3", "e5m2", "e2m1", "posit8_0", "bf16"))
     significand = Signal(16, name=f"{name}_significand", reset_less=True)
     exponents: list[Value] = []
     nans: list[Value] = []
     for n in range(2):
         code = word[8 * n:8 * n + 8]
         normal = Signal(name=f"{name}_normal_{n}")
-        m.d.comb += normal.eq(code[3:7].any())
-        bits = [code[k] for k in range(8)]
+        m.d.comb += normal.eq(code[3:7].any() | (e5m2 & code[2]))
+        bits: list[Value] = [code[k] for k in range(8)]
         count: Value = Const(0, 3)
         if _maybe(posit8):
             bits, count = _posit8(m, code, posit8, f"{name}_posit_{n}")
         if _maybe(e2m1):
             doubled = [bit for k in range(2) for bit in _e2m1(code[4 * k:4 * k + 3])]
             bits = [Mux(e2m1, *pair) for pair in zip(doubled, bits, strict=True)]
-        target = significand[8 * n:8 * n + 8]
+        if _maybe(e5m2):
+            bits[2], bits[3] = Mux(e5m2, normal, bits[2]), bits[3] & ~e5m2
         if _maybe(e4m3):
             bits[3] = Mux(e4m3, normal, bits[3])
+        choices = [(e4m3, Cat(code[3] | ~normal, code[4:7])), (posit8, Cat(code[6], count)), (e5m2, Cat(code[2] | ~normal, code[3:7]))]
+        bad = (e4m3 & code[:7].all()) | (posit8 & code[7]) | (e5m2 & code[2:7].all())
+        if not n and _maybe(bf16):
+            some = Signal(name=f"{name}_normal")
+            m.d.comb += some.eq(word[7:15].any())
+            bits[7] = Mux(bf16, some, bits[7])
+            choices.append((bf16, Cat(word[7] | ~some, word[8:15])))
+            bad = bad | (bf16 & word[7:15].all())
+        empty = (bf16 if n else Const(0, 1), e4m3 | e5m2 | bf16 if n else e4m3 | e5m2)
+        for part, zero in enumerate(empty):
+            target, source = significand[8 * n + 4 * part:8 * n + 4 * part + 4], Cat(bits[4 * part:4 * part + 4])
             with m.If(advance):
-                m.d.sync += target[:4].eq(Cat(bits[:4]))
-                with m.If(e4m3):
-                    m.d.sync += target[4:].eq(0)
+                with m.If(zero):
+                    m.d.sync += target.eq(0)
                 with m.Else():
-                    m.d.sync += target[4:].eq(Cat(bits[4:]))
-        else:
-            with m.If(advance):
-                m.d.sync += target.eq(Cat(bits))
-        if not _maybe(e4m3) and not _maybe(posit8):
+                    m.d.sync += target.eq(source)
+        choices = [(when, value) for when, value in choices if _maybe(when)]
+        if not choices:
             exponents.append(Const(0, 4))
             continue
-        exponent = Signal(4, name=f"{name}_exponent_{n}", reset_less=True)
-        floating = Cat(code[3] | ~normal, code[4:7])
-        regime = Cat(code[6], count)
+        exponent = Signal(max(len(value) for _, value in choices), name=f"{name}_exponent_{n}", reset_less=True)
+        total: Value = Const(0, 1)
+        for when, value in choices:
+            total = total | (value if isinstance(when, Const) else value & when.replicate(len(value)))
         with m.If(advance):
-            with m.If(select("e4m3", "posit8_0")):
-                m.d.sync += exponent.eq(Mux(e4m3, floating, regime) if _maybe(e4m3) and _maybe(posit8) else
-                                        floating if _maybe(e4m3) else regime)
-            with m.Else():
-                m.d.sync += exponent.eq(0)
+            m.d.sync += exponent.eq(total)
         exponents.append(exponent)
-        nans.append((e4m3 & code[:7].all()) | (posit8 & code[7]))
+        nans.append(bad)
     return Unpacked(significand, tuple(exponents), Cat(nans))
 
 
