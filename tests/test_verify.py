@@ -28,12 +28,22 @@ def test_digest_is_of_design_sources_and_options(monkeypatch):
     assert digest([replace(SKID, family="ecp5")], MODULES, 20) != first
     assert digest([replace(SKID, twin=SKID.component)], MODULES, 20) != first
     assert digest([replace(SKID, golden=find("reduce_x1").golden)], MODULES, 20) != first
-    monkeypatch.setattr(kept, "sources", lambda roots: {})
+    monkeypatch.setattr(kept, "sources", lambda roots: ({}, 0.0))
     assert digest([SKID], MODULES, 20) != first
 
 
+def test_nothing_is_kept_of_sources_that_changed_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "START", 0.0)
+    assert digest([SKID], MODULES, 20) == ""
+    results = Kept(tmp_path, "x")
+    results.put("", 3)
+    assert results.get("") is None
+    assert not list(tmp_path.iterdir())
+
+
 def test_sources():
-    found = sources(("mantissa.sim_tb.exhaustive", "mantissa.hw.designs_requantize"))
+    found, changed = sources(("mantissa.sim_tb.exhaustive", "mantissa.hw.designs_requantize"))
+    assert changed >= Path(kept.__file__).with_name("exhaustive.py").stat().st_mtime
     assert {"mantissa.sim_tb.exhaustive", "mantissa.sim_tb.verilator", "mantissa.sim_tb.verilator/harness.cpp", "mantissa.golden",
             "mantissa.rounding", "mantissa.hw.payload", "mantissa.hw.designs_requantize"} <= set(found)
     assert "mantissa.hw.requantize" not in found
