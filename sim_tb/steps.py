@@ -133,15 +133,17 @@ def _named(step: Callable[..., None]) -> list[str]:
 
 
 def bench(designs: Sequence[Design], plan: Plan) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """Runs of the cocotb bench that passed, and sentences of those that did not, by design."""
-    kept = Kept(plan.folder, f"bench-{designs[0].name}") if plan.keep else None
-    key = digest(designs, (run.__name__, f"{__package__}.bench"), [design.name for design in designs]) if kept else ""
-    if kept and (known := kept.get(key)):
-        return {name: (passed, ()) for name, passed in known.items()}
+    """Runs of the cocotb bench that passed, and sentences of those that did not, by design; those that must be run, in one simulation."""
+    modules = (run.__name__, f"{__package__}.bench")
+    kept = {design.name: (Kept(plan.folder, f"{design.name}-bench"), digest([design], modules)) for design in designs if plan.keep}
+    known = {name: (passed, ()) for name, (where, key) in kept.items() if (passed := where.get(key))}
+    open_ = [design for design in designs if design.name not in known]
     try:
-        outcomes = {name: (outcome.passed, outcome.failures) for name, outcome in run.run(designs, folder=plan.folder).items()}
+        outcomes = run.run(open_, folder=plan.folder) if open_ else {}
     except (RuntimeError, ValueError) as error:
-        return {design.name: (0, (str(error),)) for design in designs}
-    if kept and all(passed and not failures for passed, failures in outcomes.values()):
-        kept.put(key, {name: passed for name, (passed, _) in outcomes.items()})
-    return outcomes
+        return {**known, **{design.name: (0, (str(error),)) for design in open_}}
+    for name, outcome in outcomes.items():
+        if name in kept and outcome.passed and not outcome.failures:
+            where, key = kept[name]
+            where.put(key, outcome.passed)
+    return {**known, **{name: (outcome.passed, outcome.failures) for name, outcome in outcomes.items()}}

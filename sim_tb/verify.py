@@ -45,9 +45,9 @@ def _done(plan: Plan, task: Task) -> Verdict | dict[str, tuple[int, tuple[str, .
 
 
 def _tasks(names: Sequence[str]) -> list[Task]:
-    """Benches first: they take longest."""
+    """The bench of each group after its designs."""
     groups = [[design.name for design in group if design.name in names] for group in GROUPS.values()]
-    return [*(("bench", *group) for group in groups if group), *(("design", name) for name in names)]
+    return [task for group in groups if group for task in (*(("design", name) for name in group), ("bench", *group))]
 
 
 def _closed(verdict: Verdict, mutants: int = 0) -> None:

@@ -10,7 +10,7 @@ pytest.importorskip("z3")
 pytest.importorskip("cocotb_tools")
 
 from mantissa.hw.catalog import find
-from mantissa.sim_tb import kept, mutate, steps, verify
+from mantissa.sim_tb import kept, mutate, run, steps, verify
 from mantissa.sim_tb.kept import Kept, digest, sources
 from mantissa.sim_tb.parallel import outcomes
 from mantissa.sim_tb.steps import Plan
@@ -83,6 +83,19 @@ def test_what_failed_is_done_again(tmp_path, monkeypatch):
         verdict = steps.verify(SKID, Plan(folder=tmp_path, mutants=0, keep=True))
         assert verdict.failures == ["simulated: wrong"]
         assert verdict.again == 0
+
+
+def test_bench_is_not_run_again(tmp_path, monkeypatch):
+    asked = []
+
+    def ran(designs, *, folder):
+        asked.append([design.name for design in designs])
+        return {design.name: run.Outcome(passed=3, failures=("late",) * (design.name != "skid"), measured=None) for design in designs}
+    monkeypatch.setattr(run, "run", ran)
+    for _ in range(2):
+        outcomes = steps.bench([SKID, find("queue_d1")], Plan(folder=tmp_path, keep=True))
+        assert outcomes == {"skid": (3, ()), "queue_d1": (3, ("late",))}
+    assert asked == [["skid", "queue_d1"], ["queue_d1"]]
 
 
 def double(n):
