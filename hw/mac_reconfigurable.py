@@ -22,7 +22,22 @@ FIELD = 9
 
 
 class MacReconfigurable(wiring.Component):
-    """Dot products of numbers whose format is chosen with every transaction, exact.
+    """Dot products of numbers whose format is chosen while it runs, one transaction per cycle.
+
+    An operand word holds one number of 16 bits, two of 8 or four of 4, as ``mode`` says; ``sum`` is, lane by lane, that of the products of
+    ``a`` and ``b`` over the transactions from the latest with ``first`` set through the one with ``last`` set, which emits it. All of them
+    have one mode. No pause between dot products, of the same mode or another; latency from ``last`` is 8 cycles. The accumulator is the
+    output register: sums that are not taken stop the unit. Before the first ``first`` they are unspecified.
+
+    A lane's sum is two's complement in units of 2 ** :attr:`~.mac_modes.Mode.unit`, exact; those of BF16 and E5M2, whose exact sums are
+    wider than their lanes, are exact over a window: products whose exponents' sum is below it count as zero, those above
+    set ``nan``. A lane's bit of ``nan`` is also set by factors that are no numbers, infinities included; its sum is then not to be used
+    (NaR counts as zero, other codes as the number they would be).
+
+    That one datapath serves formats by a run-time mode is XR-NPE's idea, of which no hardware is public. The arrangement is ours: signed
+    codes negated in one chain of four pieces; posits unpacked in place, without normalising; two 8 by 8 multipliers, of which each is
+    two 4 by 4 ones when the other rows' bits are held at zero; shifts in levels no wider than any product there; four quarters of an
+    accumulator on one carry chain, whose carry passes or ends by the mode. Factors and shifts that a mode does not use are held at zero.
 
     Parameters
     ----------
@@ -31,13 +46,20 @@ class MacReconfigurable(wiring.Component):
     depth : :class:`int`
         Most transactions in a dot product; decides only whether ``quire`` is wide enough.
     quire : :class:`int`
-        Bits of the accumulator.
+        Bits of the accumulator: one lane's, two lanes' or four lanes'.
     multiplier : :class:`str`
         One of :data:`MULTIPLIERS`.
     wraps : :class:`bool`
         Whether a quire is accepted that is too narrow for ``depth`` products of some mode. Sums are then exact modulo their lane.
     cells : :class:`bool`
         Whether to instantiate the ECP5's carry cells, or their description.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature({"a": 16, "b": 16, "mode": range(len(modes)), "first": 1, "last": 1}))`
+        Codes, the first lane's lowest.
+    o : :py:`Out(stream.Signature({"sum": 4 * unsigned(quire // 4), "nan": lanes}))`
+        Dot products, the first lane's lowest: a lane of a word has all four quarters, one of a byte two.
     """
     i: stream.Interface
     o: stream.Interface
@@ -126,7 +148,8 @@ class MacReconfigurable(wiring.Component):
             split = bits[:8] + [None] * (width - 8) + bits[8:16]
             choices: list[tuple[Value | None, Bits]] = [(quarters, split)] if _maybe(quarters) else []
             if n and _maybe(wide):
-                choices += [(wide & there, _placed(words[0], 16 * k - 2 * width, 2 * width)) for k, there in enumerate(places[0]) if k > 2]
+                choices += [(wide & there, _placed(words[0], 16 * k - 2 * width, 2 * width)) for k, there in enumerate(places[0])
+                            if 16 * k + len(words[0]) > 2 * width]
                 choices.append((wide, []))
             choices += [(there, _placed(bits, 16 * k, 2 * width)) for k, there in enumerate(at) if k and 16 * k < 2 * width]
             if isinstance(quarters, Const) and quarters.value:
