@@ -73,7 +73,7 @@ class Core(wiring.Component):
         banks = {
             Region.PROGRAM: Bank(depth=c.instructions * BYTES // 4, lanes=4, far=self.far),
             Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True, near=self.far, far=self.far),
-            Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array, near=self.far, far=self.far),
+            Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array, dual=self.far, near=self.far, far=self.far),
             Region.PARAMS: Bank(depth=c.param_channels // c.requant_lanes, lanes=c.requant_lanes, item=PARAM_BYTES,
                                 stride=PARAM_STRIDE, far=self.far),
             Region.LOG: Bank(depth=c.instructions * LOG_BYTES // 4, lanes=4, bus_writes=False, far=self.far),
