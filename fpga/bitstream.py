@@ -32,6 +32,8 @@ __all__ = ["Bitstream", "bitstream", "build", "built", "main", "recipe_of"]
 STORE = Path("build/fpga")
 OUTPUT = Path("build/bitstream")
 SEEDS = range(1, 9)
+PROMISING = 0.95
+"""Share of the frequency asked for that a placement must be expected to reach to be routed at once: routing does better than expected."""
 
 Progress = Callable[[str], object]
 
@@ -100,8 +102,8 @@ def bitstream(config: Config, *, seeds: Iterable[int] = SEEDS, output: Path = OU
               progress: Progress = lambda step: None) -> Bitstream:
     """Bitstream of the accelerator of ``config`` on its board.
 
-    Seeds are placed in order, and one whose estimate meets the timing is routed at once; when none is left, the others are routed, best
-    estimate first, until timing closes. Nothing is done if the build is there already.
+    Seeds are placed in order, and one whose estimate comes near the timing is routed at once; when none is left, the others are
+    routed, best estimate first, until timing closes. Nothing is done if the build is there already.
 
     Parameters
     ----------
@@ -196,7 +198,7 @@ def _close(top: Top, netlist: Path, seeds: Iterable[int], store: Path, step: Cal
         placed = step(f"placement, seed {seed}", lambda seed=seed: place(
             netlist, board.family, arguments, seed=seed, store=store, files={name: text}, routed=False))
         ratio = min((reached / asked for reached, asked in estimate(placed).values()), default=1.0)
-        if ratio < 1:
+        if ratio < PROMISING:
             later.append((-ratio, seed, placed))
         elif routed := closes(seed, placed):
             return routed, seed
