@@ -124,18 +124,30 @@ def _ties(rng: np.random.Generator, c: np.ndarray, limit: int) -> tuple[np.ndarr
 def _lone(rng: np.random.Generator, c: np.ndarray, width: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """Accumulators and powers of two whose product is, before the shift, a small integer, a half or none, and one bit anywhere.
 
-    What is below the half, or lost above the integer, then hangs on that bit. Half of them are complements, a few negated.
+    What is below the half, or lost above the integer, then hangs on that bit. Of negative ones, either the bit is all that there is below
+    the integer, or all but it.
     """
     n = len(c)
     power = np.where(rng.random(n) < 0.4, 0, rng.integers(0, limit + 1, n))
     one, half = (np.where((at >= 0) & (at < width - 2), np.int64(1) << np.clip(at, 0, width), 0) for at in (c - power, c - power - 1))
     small = rng.choice([0, 0, 1, 2, 3, 96], n)
-    acc = (small * one + rng.integers(0, 2, n) * half) % (1 << (width - 2)) ^ np.int64(1) << rng.integers(0, width - 1, n)
-    return np.choose(rng.choice(3, n, p=[0.4, 0.5, 0.1]), [acc, ~acc, -acc]), np.int64(1) << power
+    bit, half = np.int64(1) << rng.integers(0, width - 1, n), rng.integers(0, 2, n) * half
+    acc = (small * one + half) % (1 << (width - 2)) ^ bit
+    below = (half + bit - small * one) % (1 << (width - 1)) - (1 << (width - 1)) * (small * one > half + bit)
+    return np.choose(rng.choice(4, n, p=[0.3, 0.3, 0.1, 0.3]), [acc, ~acc, -acc, below]), np.int64(1) << power
+
+
+def _powers(rng: np.random.Generator, b: np.ndarray, width: int, b_width: int) -> np.ndarray:
+    """Accumulators whose product is a little more or less than a power of two of either sign, those beyond the accumulator above all."""
+    n, end = len(b), width + b_width
+    exponent = np.where(rng.random(n) < 0.3, rng.integers(0, end, n), rng.integers(width - 2, end, n))
+    most = (1 << (width - 1)) - 1
+    near = np.clip(np.rint(2.0 ** exponent / np.maximum(b, 1)) + rng.integers(-1, 3, len(b)), 0, most).astype(np.int64)
+    return np.where(rng.random(len(b)) < 0.5, near, ~near)
 
 
 def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1500) -> Streams:
-    """Results in and around 8 bits, ties, lone bits, extremes of every field, and anything."""
+    """Results in and around 8 bits, ties, lone bits, powers of two, extremes of every field, and anything."""
     width, b_width, shift = constants["acc_width"], constants["multiplier_width"], constants["shift"]
     c = rng.integers(0, 64, n) if shift is None else np.full(n, shift)
     if shift is None:
@@ -146,9 +158,10 @@ def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1
     edge = rng.choice([least, least + 1, most, most - 1, 0, 1, -1], n)
     tie, power = _ties(rng, c, b_width - 1)
     lone, lone_power = _lone(rng, c, width, b_width - 1)
-    kind = rng.choice(5, n, p=[0.4, 0.15, 0.2, 0.05, 0.2])
-    acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge, lone])
-    rows = {"acc": acc, "b": np.choose(kind, [b, b, power, b, lone_power])}
+    kind = rng.choice(6, n, p=[0.35, 0.15, 0.15, 0.05, 0.2, 0.1])
+    acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge, lone,
+                           _powers(rng, b, width, b_width)])
+    rows = {"acc": acc, "b": np.choose(kind, [b, b, power, b, lone_power, b])}
     if shift is None:
         rows["c"] = c
     if constants["zero_point"] is None:
