@@ -97,32 +97,43 @@ def unpack(m: Module, advance: Value, word: Value, select: Select, name: str) ->
             bits[2], bits[3] = Mux(e5m2, normal, bits[2]), bits[3] & ~e5m2
         if _maybe(e4m3):
             bits[3] = Mux(e4m3, normal, bits[3])
-        choices = [(e4m3, Cat(code[3] | ~normal, code[4:7])), (posit8, Cat(code[6], count)), (e5m2, Cat(code[2] | ~normal, code[3:7]))]
+        choices = {"e4m3": Cat(code[3] | ~normal, code[4:7]), "posit8_0": Cat(code[6], count), "e5m2": Cat(code[2] | ~normal, code[3:7])}
         bad = (e4m3 & code[:7].all()) | (posit8 & code[7]) | (e5m2 & code[2:7].all())
         if not n and _maybe(bf16):
             some = Signal(name=f"{name}_normal")
             m.d.comb += some.eq(word[7:15].any())
             bits[7] = Mux(bf16, some, bits[7])
-            choices.append((bf16, Cat(word[7] | ~some, word[8:15])))
+            choices["bf16"] = Cat(word[7] | ~some, word[8:15])
             bad = bad | (bf16 & word[7:15].all())
         empty = (bf16 if n else Const(0, 1), e4m3 | e5m2 | bf16 if n else e4m3 | e5m2)
         for part, zero in enumerate(empty):
             target, source = significand[8 * n + 4 * part:8 * n + 4 * part + 4], Cat(bits[4 * part:4 * part + 4])
             with m.If(advance):
-                with m.If(zero):
-                    m.d.sync += target.eq(0)
-                with m.Else():
-                    m.d.sync += target.eq(source)
-        choices = [(when, value) for when, value in choices if _maybe(when)]
+                if isinstance(zero, Const):                  # not a switch, which would not be Verilog
+                    m.d.sync += target.eq(0 if zero.value else source)
+                else:
+                    with m.If(zero):
+                        m.d.sync += target.eq(0)
+                    with m.Else():
+                        m.d.sync += target.eq(source)
+        choices = {mode: value for mode, value in choices.items() if _maybe(select(mode))}
         if not choices:
             exponents.append(Const(0, 4))
             continue
-        exponent = Signal(max(len(value) for _, value in choices), name=f"{name}_exponent_{n}", reset_less=True)
-        total: Value = Const(0, 1)
-        for when, value in choices:
-            total = total | (value if isinstance(when, Const) else value & when.replicate(len(value)))
+        exponent = Signal(max(len(value) for value in choices.values()), name=f"{name}_exponent_{n}", reset_less=True)
+        names = list(choices)
+        chosen: Value = choices[names[-1]]
+        for mode in names[-2::-1]:
+            chosen = Mux(select(mode), choices[mode], chosen)
+        some = select(*names)
         with m.If(advance):
-            m.d.sync += exponent.eq(total)
+            if isinstance(some, Const):
+                m.d.sync += exponent.eq(chosen)
+            else:
+                with m.If(some):
+                    m.d.sync += exponent.eq(chosen)
+                with m.Else():
+                    m.d.sync += exponent.eq(0)
         exponents.append(exponent)
         nans.append(bad)
     return Unpacked(significand, tuple(exponents), Cat(nans))
