@@ -62,11 +62,12 @@ class Accumulate(wiring.Component):
             "o": Out(stream.Signature(data.StructLayout({"acc": vector(lanes, ACC_BITS), "end": 1}))),
             "overflow": Out(1),
         })
+        self.queue = Queue(self.o.p.shape(), depth=self.room)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         i, bits = self.i, ceil_log2(self.slots)
-        m.submodules.queue = queue = Queue(self.o.p.shape(), depth=self.room)
+        m.submodules.queue = queue = self.queue
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         o = queue.i
         m.submodules.memory = memory = Memory(shape=unsigned(ACC_BITS * self.lanes), depth=self.slots, init=[])

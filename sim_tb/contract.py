@@ -15,6 +15,7 @@ import numpy as np
 
 from ..design import Design
 from ..hw.array_weight import WeightStationary
+from ..hw.engine import Accumulate
 from ..hw.payload import ports
 from ..hw.stream import Queue
 from . import yosys
@@ -46,7 +47,8 @@ def _array(dut: WeightStationary) -> list[Value]:
     return _queue(dut.queue) if dut.queue else []
 
 
-INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {Queue: _queue, WeightStationary: _array}
+INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {
+    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue)}
 """What makes a component's contract inductive: proved along with it."""
 
 
