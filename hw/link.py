@@ -139,7 +139,8 @@ class Link(wiring.Component):
         r.decoder, r.encoder, r.crc = CobsDecoder(), CobsEncoder(address_width=reply_bits), CRC32_ISO_HDLC(8).create()
         init = [0] * ((1 << request_bits) - CAPABILITY_BYTES) + list(self.capability)
         r.requests = memory.Memory(shape=8, depth=1 << request_bits, init=init)
-        r.replies = memory.Memory(shape=8, depth=1 << reply_bits, init=[])
+        # a byte, and whether it is the delimiter: told when written, since it is late when read
+        r.replies = memory.Memory(shape=9, depth=1 << reply_bits, init=[])
         return r
 
     def _units(self, m: Module, r: SimpleNamespace) -> None:
@@ -167,12 +168,12 @@ class Link(wiring.Component):
         """
         m.submodules.requests, m.submodules.replies = r.requests, r.replies
         put, get, reply_put, reply_get = r.requests.write_port(), r.requests.read_port(), r.replies.write_port(), r.replies.read_port()
-        r.read_data, r.sent_data = get.data, reply_get.data
+        r.read_data, r.sent_data, r.sent_end = get.data, reply_get.data[:8], reply_get.data[8]
         second = Mux(r.passing, r.base, 0)
         m.d.comb += [
             put.addr.eq(r.index), put.data.eq(r.decoder.o.p.data), put.en.eq(r.keep),
             get.addr.eq(Mux(r.type == Type.HELLO, Cat(r.index[:6], C(-1, r.request_bits - 6)), r.index)), get.en.eq(r.fetch),
-            reply_put.addr.eq(r.encoder.o.p.address | second), reply_put.data.eq(r.encoder.o.p.data), reply_put.en.eq(r.encoder.o.valid),
+            reply_put.addr.eq(r.encoder.o.p.address | second), reply_put.data.eq(Cat(r.encoder.o.p.data, r.encoder.closing)), reply_put.en.eq(r.encoder.o.valid),
             reply_get.addr.eq(r.index | second), reply_get.en.eq(r.sending & (~self.tx.valid | self.tx.ready)),
             self.tx.p.data.eq(r.sent_data),
         ]

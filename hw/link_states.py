@@ -238,6 +238,6 @@ def reply(link: Link, m: Module, r: SimpleNamespace) -> None:
         m.d.comb += r.sending.eq(1)
         with m.If(~link.tx.valid | link.tx.ready):
             m.d.sync += [r.index.eq(r.index + 1), link.tx.valid.eq(1)]
-            with m.If(link.tx.valid & (r.sent_data == 0)):
+            with m.If(link.tx.valid & r.sent_end):
                 m.d.sync += [r.index.eq(0), link.tx.valid.eq(0)]
                 m.next = "HEADER"

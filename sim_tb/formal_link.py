@@ -115,9 +115,9 @@ class FreeChecksum(Elaboratable):
 class FreeMemory(Elaboratable):
     """A memory that may hold anything: what holds with it holds with the real one."""
 
-    def __init__(self) -> None:
-        self.addr, self.data, self.en = Signal(16), Signal(8), Signal()
-        self.write = SimpleNamespace(addr=Signal(16), data=Signal(8), en=Signal())
+    def __init__(self, width: int) -> None:
+        self.addr, self.data, self.en = Signal(16), Signal(width), Signal()
+        self.write = SimpleNamespace(addr=Signal(16), data=Signal(width), en=Signal())
 
     def write_port(self) -> SimpleNamespace:
         """Port whose writes are forgotten."""
@@ -130,7 +130,7 @@ class FreeMemory(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         with m.If(self.en):
-            m.d.sync += self.data.eq(AnySeq(8))
+            m.d.sync += self.data.eq(AnySeq(len(self.data)))
         return m
 
 
@@ -151,7 +151,7 @@ class LinkRules(Elaboratable):
         dut = Link(capability=bytes(64), payload=PAYLOAD, idle_cycles=IDLE, counter_bits=1)
         for replaced in (dut.r.crc, dut.r.requests, dut.r.replies):
             Fragment.get(replaced, None)               # or Amaranth would warn that it is not used
-        dut.r.crc, dut.r.requests, dut.r.replies = FreeChecksum(), FreeMemory(), FreeMemory()
+        dut.r.crc, dut.r.requests, dut.r.replies = FreeChecksum(), FreeMemory(8), FreeMemory(9)
         if self.warm:
             dut.r.opened, dut.r.stored, dut.r.expected = Signal(init=1), Signal(init=1), Signal(8, init=1, reset_less=True)
         m.submodules.dut = dut
