@@ -21,7 +21,7 @@ FOLDERS = ("hw", "gen", "sim_tb", "fpga", "sw_driver")
 CORE = {"config", "errors", "sources"}
 LAYERS = {
     "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
-                "bit_switch", "rounding", "product", "golden"},
+                "bit_switch", "rounding", "product", "golden", "fixed"},
     "tables": {"registers", "program", "frame", "design"},
     "interpreter": {"interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
