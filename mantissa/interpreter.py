@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .fixed import as_codes, as_fixed
+from .fixed import EXPONENT_MOST, as_fixed, quantized
 from .golden import requantize
 from .program import BYTES, FORMATS, TABLE, Instruction, Op, decode, encode
 from .registers import PARAM_STRIDE, WIDE_PARAM_BYTES, Capability, Code
@@ -151,8 +151,7 @@ def _codes(instruction: Instruction, value: np.ndarray, multiplier: np.ndarray |
     name = FORMATS[instruction.format_o]
     if name == "int8":
         return requantize(value, multiplier, shift, zero_point=instruction.zero_point, low=instruction.low, high=instruction.high)
-    product = value.astype(object) * multiplier
-    return as_codes(name, np.maximum(product, 0) if instruction.low >= 0 else product, shift)
+    return quantized(name, value, multiplier, shift, relu=instruction.low >= 0)
 
 
 def _tile(instruction: Instruction, memories: Memories, n: int) -> np.ndarray:
@@ -162,7 +161,9 @@ def _tile(instruction: Instruction, memories: Memories, n: int) -> np.ndarray:
     base = instruction.weights + n * size
     _check(base + np.arange(size), len(memories.weights))
     words = memories.weights[base:base + size]
-    return as_fixed("e2m1", words[1:]) << np.minimum(words[0].astype(np.int64) & 15, 14) if name == "mxfp4" else as_fixed(name, words)
+    if name != "mxfp4":
+        return as_fixed(name, words)
+    return as_fixed("e2m1", words[1:]) << np.minimum(words[0].astype(np.int64) & 15, EXPONENT_MOST)
 
 
 def _matmul(instruction: Instruction, memories: Memories, accumulators: int) -> int:

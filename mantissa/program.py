@@ -58,14 +58,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
-from .fixed import NAMES
+from .fixed import WEIGHTS
 
 __all__ = ["BYTES", "FORMATS", "LOOPS", "Field", "Instruction", "Loop", "Op", "TABLE", "decode", "encode", "listing"]
 
 LOOPS = 6
 BYTES = 64
 
-FORMATS = (*NAMES, "mxfp4")
+FORMATS = WEIGHTS
 """Formats by code; the last one is for weights alone."""
 
 

@@ -11,8 +11,8 @@ import struct
 from .config import Config
 from .program import FORMATS
 
-__all__ = ["ABI", "CAPABILITY_BYTES", "Capability", "Code", "Control", "LOG_BYTES", "LOG_FIELDS", "MAGIC", "PARAM_BYTES", "PARAM_STRIDE",
-           "REGISTERS", "Region", "Register", "State", "WIDE_PARAM_BYTES", "pack_param"]
+__all__ = ["ABI", "ACC_BITS", "CAPABILITY_BYTES", "Capability", "Code", "Control", "LOG_BYTES", "LOG_FIELDS", "MAGIC", "PARAM_BYTES",
+           "PARAM_STRIDE", "REGISTERS", "Region", "Register", "State", "WIDE_ACC_BITS", "WIDE_PARAM_BYTES", "pack_param"]
 
 MAGIC = int.from_bytes(b"mant", "little")
 ABI = 1
@@ -92,6 +92,12 @@ REGISTERS = tuple(Register(name, 4 * n, access, text) for n, (name, access, text
 
 CAPABILITY_BYTES = 64
 """The registers below CONTROL: what HELLO returns."""
+
+ACC_BITS = 32
+"""Accumulators and biases: signed bits."""
+
+WIDE_ACC_BITS = 48
+"""The same where there are formats other than int8."""
 
 PARAM_BYTES = 9
 """One channel's parameters: bias (signed 32 bits), multiplier (unsigned 32 bits), shift (6 bits)."""
