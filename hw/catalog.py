@@ -9,6 +9,7 @@ from . import (
     designs_array,
     designs_engine,
     designs_exact,
+    designs_formats,
     designs_link,
     designs_mac,
     designs_reconfigurable,
@@ -27,6 +28,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "reconfigurable": designs_reconfigurable.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
+    "formats": designs_formats.DESIGNS,
 }
 """Designs by the module they come from."""
 
