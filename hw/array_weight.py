@@ -199,8 +199,7 @@ class WeightStationary(wiring.Component):
         return sums, 1 + levels(self.rows)
 
     def _signed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
-        """Products of magnitudes; each level adds or subtracts as the signs differ, so that a sum has its first term's sign to come; the last
-        stage gives it."""
+        """Products of magnitudes: each level adds or subtracts them as their signs differ, the last stage gives the sum the first one's."""
         sums: list[Value] = []
         for c in range(self.columns):
             terms = [(delayed(m, advance, a[r][:-1] * weights[r][c][:-1], 1, f"product_{r}_{c}"),
