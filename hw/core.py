@@ -196,9 +196,10 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(sequencer.flush)(unit)
         wiring.connect(m, self._sliced(m, "steps", sequencer.o, sequencer.flush), feeder.i)
         vector = self._sliced(m, "vectors", feeder.o, sequencer.flush)
-        tile, loading, numbers = loader.o, Const(0, 1), None
+        tile, exhausted, numbers = loader.o, loader.exhausted, vector.p.a
         if self.wide:
             vector, numbers, tile, loading = self._decoded(m, sequencer, vector, tile)
+            exhausted = exhausted & ~loading
             m.d.comb += post.format.eq(word.format_o)
         tag, matmul, maximum = Signal(len(TAG)), Signal(), Signal()
         m.d.sync += [matmul.eq(word.op == Op.MATMUL), maximum.eq(word.op == Op.MAX)]
@@ -210,8 +211,7 @@ class Core(wiring.Component):
             array.i_w.p.w.eq(tile.p.w if self.wide else tile.p.b), loader.start.eq(sequencer.start), loader.base.eq(word.weights),
             accumulate.i.valid.eq(array.o.valid), array.o.ready.eq(accumulate.i.ready), accumulate.i.p.sum.eq(array.o.p.sum),
             tag.eq(array.o.p.tag),
-            reduce.i.valid.eq(vector.valid & ~matmul), reduce.i.p.a.eq(vector.p.a if numbers is None else numbers),
-            reduce.i.p.maximum.eq(maximum),
+            reduce.i.valid.eq(vector.valid & ~matmul), reduce.i.p.a.eq(numbers), reduce.i.p.maximum.eq(maximum),
             vector.ready.eq(Mux(matmul, array.i.ready, reduce.i.ready)),
         ]
         m.d.comb += [accumulate.i.p[name].eq(tag[n]) for n, name in enumerate(TAG)]
@@ -237,7 +237,7 @@ class Core(wiring.Component):
             m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(feeder.fault_address)]
         with m.Elif(post.fault):
             m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(post.fault_address)]
-        with m.Elif(starved & loader.exhausted & ~loading):
+        with m.Elif(starved & exhausted):
             m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(c.weight_words)]
         with m.Elif(accumulate.overflow):
             m.d.sync += [sequencer.error.code.eq(Code.SIZE), sequencer.error.word.eq(c.accumulators)]
