@@ -20,8 +20,8 @@ LAYERS = ("first", "second", "third", "fourth", "last")
 ACTIVATIONS = ("image", "a", "b", "c", "d", "e", "f", "logits")
 """Tensors in order: image, first's, second's, third's output, their sum (pooled, it keeps its codes), fourth's output, its mean, last's."""
 
-EPOCHS = 30
-RATE = 1e-3
+EPOCHS = 40
+RATE = 4e-3
 CALIBRATION = 128
 """Training images from which ranges are chosen."""
 

@@ -31,18 +31,21 @@ EIGHT = ("int8", "e4m3", "posit8_0")
 MOST_LOSS = 0.01
 """Cross entropy on the training images that one part of the mixed assignment may lose by going to 4 bits, before fine-tuning."""
 
-PARTS = {**{layer: (layer,) for layer in LAYERS}, "a+c": ("a", "c"), **{name: (name,) for name in ("b", "d", "e", "f")}}
-"""What gets one format of its own in the mixed assignment; a and c are added, so they share theirs. Image and logits keep 8 bits."""
+PARTS = {**{layer: (layer,) for layer in LAYERS}, "a+c": ("a", "c"), **{name: (name,) for name in ("b", "d", "e")}}
+"""What gets one format of its own in the mixed assignment; a and c are added, so they share theirs."""
 
 
-def uniform(weights: str, activations: str, logits: str) -> dict[str, str]:
-    """One format for all weights, one for all activations but the logits: of 4 bits too many of those would be equal."""
-    return dict.fromkeys(LAYERS, weights) | dict.fromkeys(ACTIVATIONS, activations) | {"logits": logits}
+def uniform(weights: str, activations: str, ends: str) -> dict[str, str]:
+    """One format for all weights, one for all activations but image, mean and logits: in 4 bits too many of those would be equal."""
+    return {layer: weights for layer in LAYERS} | {name: activations for name in ACTIVATIONS} | dict.fromkeys(ENDS, ends)
 
+
+ENDS = ("image", "f", "logits")
 
 UNIFORM = {
     **{name: uniform(name, name, name) for name in EIGHT}, "int4": uniform("int4", "int4", "int8"),
-    "e2m1": uniform("e2m1", "e2m1", "e4m3"), "posit4_1": uniform("posit4_1", "posit4_1", "e4m3"), "mxfp4": uniform("mxfp4", "e4m3", "e4m3")}
+    "e2m1": uniform("e2m1", "e2m1", "e4m3"), "posit4_1": uniform("posit4_1", "posit4_1", "posit8_0"),
+    "mxfp4": uniform("mxfp4", "e4m3", "e4m3")}
 
 
 def _calibrated(net: Cnn, assignment: Assignment, images: torch.Tensor) -> QuantisedCnn:
