@@ -25,6 +25,7 @@ from mantissa.sw_driver import Device
 
 from data import split
 from formats_report import picture, table
+from report import write
 
 __all__ = ["MODELS", "Row", "run"]
 
@@ -110,12 +111,6 @@ def run(device: Device, name: str, images: np.ndarray, labels: np.ndarray) -> Ro
                mismatches=sum(int((codes != golden[tensor]).sum()) for tensor, codes in found.items()), seconds=seconds)
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 def _wrong(rows: list[Row]) -> list[str]:
     """What the run must reach and did not."""
     wrong = [f"Outputs of {row.model} must equal the golden model's, and {row.mismatches} do not" for row in rows if row.mismatches]
@@ -147,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     table(rows, identity)
     chosen.output.mkdir(parents=True, exist_ok=True)
-    _write(chosen.output / "formats.json", json.dumps({"device": identity, "models": [asdict(row) for row in rows]}, indent=2) + "\n")
+    write(chosen.output / "formats.json", json.dumps({"device": identity, "models": [asdict(row) for row in rows]}, indent=2) + "\n")
     picture(rows, chosen.output / "formats.png")
     print(f"wrote {chosen.output / 'formats.json'} and formats.png")
     wrong = _wrong(rows)
