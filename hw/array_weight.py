@@ -205,13 +205,20 @@ class WeightStationary(wiring.Component):
             terms = [(delayed(m, advance, a[r][:-1] * weights[r][c][:-1], 1, f"product_{r}_{c}"),
                       delayed(m, advance, a[r][-1] ^ weights[r][c][-1], 1, f"sign_{r}_{c}")) for r in range(self.rows)]
             for level in range(levels(self.rows)):
-                pairs = [(Mux(s ^ t, p - q, p + q), s) for (p, s), (q, t) in zip(terms[::2], terms[1::2], strict=False)]
+                pairs = [(self._added(p, q, s ^ t), s) for (p, s), (q, t) in zip(terms[::2], terms[1::2], strict=False)]
                 pairs += terms[2 * len(pairs):]
                 terms = [(delayed(m, advance, p, 1, f"sum_{c}_{level}_{k}"), delayed(m, advance, s, 1, f"sign_{c}_{level}_{k}"))
                          for k, (p, s) in enumerate(pairs)]
             (p, s), = terms
-            sums.append(delayed(m, advance, Mux(s, -p, p)[:self.sum_width].as_signed(), 1, f"sum_{c}"))
+            sums.append(delayed(m, advance, self._added(Const(0), p, s), 1, f"sum_{c}"))
         return sums, 2 + levels(self.rows)
+
+    def _added(self, p: Value, q: Value, minus: Value) -> Value:
+        """``p + q`` or ``p - q``, in one carry chain."""
+        width = min(max(len(p), len(q)) + 1 + (not q.shape().signed), self.sum_width)
+        p, q = (Cat(value, Const(0, 1)).as_signed() if not value.shape().signed else value for value in (p, q))
+        one = Cat(q, q[-1].replicate(width))[:width] ^ minus.replicate(width)
+        return (Cat(Const(1, 1), p).as_signed() + Cat(minus, one).as_signed())[1:width + 1].as_signed()
 
     def _packed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
         """Column ``c`` in the low field, held offset by 128 so that it is unsigned; column ``c + 1`` above it.
