@@ -38,8 +38,12 @@ def quantize_format(state: State, node: onnx.NodeProto) -> Real | Scaled:
     name = _format(node, given)
     if unknown := sorted(set(given) - {"axis", "format"}):
         refuse(node, f"it has no attribute {unknown[0]}, only axis and format")
+    if not isinstance(given["axis"], int):
+        refuse(node, f"axis must be an integer, not {given['axis']!r}")
     if not 2 <= len(node.input) <= 3 or not all(node.input):
         refuse(node, f"it must have 2 or 3 inputs, not {len([one for one in node.input if one])}")
+    if len(node.output) != 1:
+        refuse(node, f"it must have 1 output, not {len(node.output)}")
     value, scale = state.values[node.input[0]], constant(state, node, 1, "scale")
     check_scale(node, scale)
     if (len(node.input) == 3) != (name == "mxfp4"):

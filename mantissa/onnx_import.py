@@ -117,10 +117,9 @@ def _node(state: State, node: onnx.NodeProto) -> None:
     if missing:
         refuse(node, f"its input {missing[0]} is not there")
     if node.domain == DOMAIN:
-        state.values[node.output[0]] = quantize_format(state, node)
-        return
-    if node.op_type == "Constant":
-        value: Value = _constant(node)
+        value: Value = quantize_format(state, node)
+    elif node.op_type == "Constant":
+        value = _constant(node)
     elif node.op_type == "QuantizeLinear":
         value = quantize(state, node)
     elif node.op_type == "DequantizeLinear":

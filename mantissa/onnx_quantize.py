@@ -55,10 +55,10 @@ def _activation(state: State, node: onnx.NodeProto, kind: str | None = None) -> 
         refuse(node, f"activations are {kind}, only {_TYPES} are supported")
     if scale.size != 1 or zero_point.size != 1:
         refuse(node, f"activations must have one scale, not {scale.size}")
-    zero = int(zero_point.astype(np.float32).flat[0])
-    if zero and kind != "int8":
-        refuse(node, f"activations of {kind} must have zero point 0, not {zero}")
-    return Steps(float(scale.flat[0]), zero, STANDARD[kind])
+    zero = float(zero_point.flat[0])
+    if zero != 0 and kind != "int8":
+        refuse(node, f"activations of {kind} must have zero point 0, not {zero:g}")
+    return Steps(float(scale.flat[0]), int(zero), STANDARD[kind])
 
 
 def quantize(state: State, node: onnx.NodeProto) -> Codes | Const:

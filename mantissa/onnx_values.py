@@ -89,7 +89,7 @@ class Steps(NamedTuple):
 
 def node_name(node: onnx.NodeProto) -> str:
     """Name of a node, or of its first output."""
-    return str(node.name or node.output[0])
+    return str(node.name or next(iter(node.output), ""))
 
 
 def refuse(node: onnx.NodeProto, reason: str) -> NoReturn:

@@ -229,6 +229,8 @@ NODES: list[tuple[str, Maker]] = [
     (f"quantize1: its format must be one of {NAMED}, not 4", vector(weights(format=4))),
     (f"quantize0: its format must be one of {NAMED}, not None", of_input(lambda make: make.nodes[0].ClearField("attribute"))),
     ("quantize1: it has no attribute bits, only axis and format", vector(weights(bits=4))),
+    ("quantize1: axis must be an integer, not 0.5", vector(weights(axis=0.5))),
+    ("quantize0: it must have 1 output, not 2", of_input(lambda make: make.nodes[0].output.append("more"))),
     ("quantize0: it must have 2 or 3 inputs, not 1", of_input(lambda make: make.nodes[0].input.pop())),
     ("quantize0: it must have 2 or 3 inputs, not 4", of_input(extra_input)),
     ("quantize0: its scale must be positive and finite, not 0.0", vector(weights(), scale=0)),
@@ -280,12 +282,14 @@ def test_other_versions_are_refused() -> None:
         convert(vector(weights()).model(version=2))
 
 
-def test_zero_points_of_narrow_types_are_refused() -> None:
+@pytest.mark.parametrize(("kind", "value", "said"), [("INT4", 3, "int4 .* not 3"), ("FLOAT8E4M3FN", np.nan, "float8_e4m3fn .* not nan")])
+def test_zero_points_of_narrow_types_are_refused(kind: str, value: float, said: str) -> None:
     make = Maker([4])
     scale = make.constant(np.array(0.5, np.float32))
-    make.constants.append(helper.make_tensor("zero", TensorProto.INT4, (), [3]))
+    make.constants.append(helper.make_tensor("zero", TensorProto.DataType.Value(kind), (), [value]))
     make.node("DequantizeLinear", make.node("QuantizeLinear", "input", scale, "zero"), scale, "zero")
-    with pytest.raises(MantissaError, match="^Node quantizelinear0 .* activations of int4 must have zero point 0, not 3$"):
+    words = said.replace(" .*", " must have zero point 0,")
+    with pytest.raises(MantissaError, match=f"^Node quantizelinear0 .* activations of {words}$"):
         convert(make.model(opset=21))
 
 

@@ -37,7 +37,7 @@ PARTS = {**{layer: (layer,) for layer in LAYERS}, "a+c": ("a", "c"), **{name: (n
 
 def uniform(weights: str, activations: str, ends: str) -> dict[str, str]:
     """One format for all weights, one for all activations but image, mean and logits: in 4 bits too many of those would be equal."""
-    return {layer: weights for layer in LAYERS} | {name: activations for name in ACTIVATIONS} | dict.fromkeys(ENDS, ends)
+    return dict.fromkeys(LAYERS, weights) | dict.fromkeys(ACTIVATIONS, activations) | dict.fromkeys(ENDS, ends)
 
 
 ENDS = ("image", "f", "logits")
