@@ -76,7 +76,7 @@ def _magnitude(m: Module, name: str, code: Value) -> tuple[Value, Value]:
 
 
 def _decoded(m: Module, formats: Sequence[str], code: Value, which: Value) -> Value:
-    """Operand of a code; unspecified for a format that is not one of ``formats``. An MXFP4 code is an E2M1 code."""
+    """Operand of a code, 0 for a format that is not one of ``formats``. An MXFP4 code is an E2M1 code."""
     found = Signal(OPERAND)
     with m.Switch(which):
         for name in formats:
@@ -96,7 +96,7 @@ class VectorDecode(wiring.Component):
     lanes : :class:`int`
         Codes per vector.
     formats : sequence of :class:`str`
-        Those to choose from; of any other the numbers are unspecified.
+        Those to choose from; of any other the numbers are 0.
     tag : :class:`int`
         Bits that accompany each vector.
 
@@ -144,7 +144,7 @@ class WeightDecode(wiring.Component):
     rows, columns : :class:`int`
         Of a tile.
     formats : sequence of :class:`str`
-        Those to choose from, of :data:`~mantissa.fixed.WEIGHTS`; of any other the numbers are unspecified.
+        Those to choose from, of :data:`~mantissa.fixed.WEIGHTS`; of any other the numbers are 0.
 
     Members
     -------

@@ -1,7 +1,8 @@
 """Catalogue entries of the accelerator's units where it has several formats, with their golden functions."""
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,20 @@ def _signs(name: str, codes: np.ndarray) -> np.ndarray:
     return codes >> (7 if name in ("int8", "e4m3", "posit8_0") else 3) & 1
 
 
-def _decoded(codes: np.ndarray, formats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Operands and signed numbers of codes (n, lanes), each row in its format."""
-    names = ["e2m1" if name == "mxfp4" else name for name in WEIGHTS]
-    units = np.array([as_fixed(names[which], row) for row, which in zip(codes, formats, strict=True)])
-    signs = np.array([_signs(names[which], row) for row, which in zip(codes, formats, strict=True)])
+@cache
+def _tables(formats: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Operand and signed number of every code of every format, by its index; those that are not in ``formats`` are 0."""
+    units, signs = np.zeros((8, 256), np.int64), np.zeros((8, 256), np.int64)
+    for name in formats:
+        same = "e2m1" if name == "mxfp4" else name
+        units[WEIGHTS.index(name)], signs[WEIGHTS.index(name)] = as_fixed(same, np.arange(256)), _signs(same, np.arange(256))
     return np.abs(units) | signs << BITS, units
 
 
 def _vectors(streams: Streams) -> Streams:
     i = streams["i"]
-    found, units = _decoded(np.asarray(i["a"]), np.asarray(i["format"]))
-    return {"o": {"a": found, "value": units, "tag": i["tag"]}}
+    where = np.asarray(i["format"])[:, np.newaxis], np.asarray(i["a"])
+    return {"o": {"a": _tables(NAMES)[0][where], "value": _tables(NAMES)[1][where], "tag": i["tag"]}}
 
 
 def _vectors_stimulus(lanes: int, rng: np.random.Generator) -> Streams:
@@ -64,7 +67,7 @@ def _weights(rows: int, streams: Streams) -> Streams:
             exponents, left = np.minimum(codes & 15, EXPONENT_MOST), rows
             continue
         left -= blocks
-        found = _decoded(codes[np.newaxis], np.array([which]))[0][0]
+        found = _tables(WEIGHTS)[0][which, codes]
         out.append((found & (1 << BITS) - 1) << (exponents if blocks else 0) | found >> BITS << BITS)
     return {"o": {"w": np.array(out)}}
 

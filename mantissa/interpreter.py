@@ -163,7 +163,9 @@ def _tile(instruction: Instruction, memories: Memories, n: int) -> np.ndarray:
     words = memories.weights[base:base + size]
     if name != "mxfp4":
         return as_fixed(name, words)
-    return as_fixed("e2m1", words[1:]) << np.minimum(words[0].astype(np.int64) & 15, EXPONENT_MOST)
+    exponents: np.ndarray = np.minimum(words[0].astype(np.int64) & 15, EXPONENT_MOST)
+    units: np.ndarray = as_fixed("e2m1", words[1:]) << exponents
+    return units
 
 
 def _matmul(instruction: Instruction, memories: Memories, accumulators: int) -> int:
