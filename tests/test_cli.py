@@ -14,6 +14,8 @@ import pytest
 
 from mantissa import cli
 from mantissa.errors import DeviceError
+from mantissa.graph import evaluate
+from mantissa.onnx_import import load
 from mantissa.sw_driver import Device
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +62,16 @@ def test_run_as_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "sim" in out.splitlines()[0] and "[2, 1, 8, 8] -> [2, 10]" in out
 
 
+def test_run_of_other_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    """Noise is drawn over what the input's format can say."""
+    record = json.loads(prints(capsys, "run", MXFP4, "--device", "golden", "--config", "formats", "--samples", "3", "--json"))
+    graph = load(MXFP4)
+    top = 448 * graph.tensors[graph.input].scale
+    x = np.random.default_rng(0).uniform(-top, top, (3, 1, 8, 8)).astype(np.float32)
+    expected = graph.dequantize(evaluate(graph, graph.quantize(x))[graph.output])
+    np.testing.assert_array_equal(np.array(record["output"], np.float32), expected)
+
+
 def test_compile(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = prints(capsys, "compile", CNN, "--dump", str(tmp_path / "dump"))
     assert "9 of 64 instructions" in out and "equal the golden model's" in out
@@ -101,6 +113,7 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     (["run", CNN, "--device", "gpu"], 2, "Device must be golden, sim, sim+uart or a port such as /dev/ttyUSB0, not 'gpu'"),
     (["run", CNN, "--device", "/dev/ttyUSB99"], 1, "Port must exist, and /dev/ttyUSB99 does not"),
     (["run", CNN, "--config", "zx81"], 2, "Configuration must be a .toml file or one of formats, icebreaker, sim, ulx3s-85f, not 'zx81'"),
+    (["run", MXFP4, "--device", "golden"], 2, "Layer first must be in formats of the device (int8), not e4m3"),
     (["run", CNN, "--device", "golden", "--input", "none.npy"], 2, "Input none.npy can not be read: No such file or directory"),
     (["run", CNN, "--device", "golden", "--input", CNN], 2, f"Input {CNN} must be an array of numbers in a .npy file"),
     (["run", CNN, "--device", "golden", "--output", "/nowhere/y.npy"], 1, None),

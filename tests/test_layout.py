@@ -27,7 +27,7 @@ LAYERS = {
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
                  "compiler_scale",
                  "compiler_tasks"},
-    "onnx": {"onnx_compare", "onnx_import", "onnx_models", "onnx_operators", "onnx_quantize", "onnx_values"},
+    "onnx": {"onnx_compare", "onnx_import", "onnx_models", "onnx_operators", "onnx_formats", "onnx_quantize", "onnx_values"},
     "cli": {"cli", "cli_hardware"},
 }
 ALLOWED = {

@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
+from matplotlib.patches import Rectangle  # noqa: E402
 import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -90,7 +91,7 @@ def _assignments(axis, rows: list[Row]) -> None:
     for y, row in enumerate(rows):
         for x, (_, kind, name) in enumerate(columns):
             chosen = getattr(row, kind).get(name)
-            axis.add_patch(pyplot.Rectangle((x, y), 1, 1, facecolor=COLOURS[chosen], edgecolor="white"))
+            axis.add_patch(Rectangle((x, y), 1, 1, facecolor=COLOURS[chosen], edgecolor="white"))
             dark = chosen in ("int8", "e4m3", "posit8_0")
             axis.text(x + 0.5, y + 0.5, chosen, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
     axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0), title="format of each layer's weights and of each tensor")
