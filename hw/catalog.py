@@ -7,6 +7,7 @@ from ..design import Design
 from ..errors import MantissaError
 from . import (
     designs_array,
+    designs_array_of,
     designs_engine,
     designs_exact,
     designs_link,
@@ -25,6 +26,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "mac": designs_mac.DESIGNS,
     "exact": designs_exact.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
+    "array_of": designs_array_of.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
 }
