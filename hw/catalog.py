@@ -13,6 +13,7 @@ from . import (
     designs_mac,
     designs_reconfigurable,
     designs_requantize,
+    designs_rival,
     designs_stream,
 )
 
@@ -25,6 +26,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "mac": designs_mac.DESIGNS,
     "exact": designs_exact.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
+    "rival": designs_rival.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
 }

@@ -1,12 +1,13 @@
 """Signed multiplier-accumulator in look-up tables."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, ResetSignal, Signal, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_dimension, check_operand, exact_width
-from .carry import Chain, Term, clear, close_all, inverted
+from .carry import Chain, inverted
+from .intake import accumulate, intake
 from .multiply_lut import default_groups
 from .multiply_rows import check_groups, group, registered, split, total
 
@@ -79,19 +80,11 @@ class MacLut(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        advance, empty = Signal(), Signal()
+        advance = Signal()
         a, b = Signal(self.a_width, reset_less=True), Signal(self.b_width, reset_less=True)
-        first, last, begin, end = (Signal(name=name, reset_less=name != "end") for name in ("first", "last", "begin", "end"))
-        acc = Signal(self.acc_width, reset_less=True)
-        m.d.comb += [self.i.ready.eq(advance), self.o.p.sum.eq(acc)]
-        # Where nothing comes in, zeros do, so that what follows need not know: one gate, for reset as well, and no bit of its own.
-        m.d.comb += empty.eq(ResetSignal(allow_reset_less=True) | ((~self.o.valid | self.o.ready) & ~self.i.valid))
-        with m.If(empty):
-            m.d.sync += [b.eq(0), first.eq(0), last.eq(0)]
-        with m.Elif(advance):
-            m.d.sync += [b.eq(self.i.p.b), first.eq(self.i.p.first), last.eq(self.i.p.last)]
+        begin = intake(m, advance, self.i, self.o, [(b, self.i.p.b)], stages=2)
         with m.If(advance):
-            m.d.sync += [a.eq(self.i.p.a), begin.eq(first), end.eq(last), self.o.valid.eq(end)]
+            m.d.sync += a.eq(self.i.p.a)
         rows = split(self.b_width, self.groups)
         chains = [Chain(m, f"group_{n}", cells=self.cells, tied=True) for n in range(self.groups)]
         sums = registered(m, advance, [group(chain, list(a), list(b), part) for chain, part in zip(chains, rows, strict=True)], "sums")
@@ -101,9 +94,5 @@ class MacLut(wiring.Component):
         product = total(chains[-1], [(part[0], found) for part, found in zip(rows, sums, strict=True)])
         *low, top = product
         sign = [inverted(*top.signals)] * (self.acc_width - len(low))
-        kept = [clear(bit, begin) for bit in acc]
-        after = chains[-1].add(kept, [*low, *sign], self.acc_width)
-        m.d.comb += advance.eq(close_all(chains, Term(0b1101, (self.o.valid, self.o.ready))))
-        with m.If(advance):
-            m.d.sync += acc.eq(Cat(after))
+        accumulate(m, advance, self.o, begin, chains, [*low, *sign])
         return m

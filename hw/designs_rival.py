@@ -1,0 +1,8 @@
+"""Catalogue entries of published rivals of the multiplier: L-Mul, powers of two, grouped shift and add, exclusive-nor and count."""
+from __future__ import annotations
+
+from .designs_rival_lmul import LMUL
+
+__all__ = ["DESIGNS"]
+
+DESIGNS = (*LMUL,)
