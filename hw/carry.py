@@ -118,8 +118,8 @@ class Chain:
         self._adders = 0
         self._top = "start"
 
-    def add(self, x: Sequence[Term], y: Sequence[Term], width: int, *, carry: Value | int = 0, fits: bool = False) -> list[Value]:
-        """Low ``width`` bits of ``x + y + carry``, all unsigned; operands are filled up with zeros.
+    def add(self, x: Sequence[Term], y: Sequence[Term], width: int, *, carry: Term | Value | int = 0, fits: bool = False) -> list[Value]:
+        """Low ``width`` bits of ``x + y + carry``, all unsigned; operands are filled up with zeros. The carry is any function of two signals.
 
         ``y`` is the operand that comes later: its signals get the faster inputs where the functions allow it. ``fits`` promises
         that the sum has no more than ``width`` bits; only an adder that nothing follows, or whose top bit has no operands, may do without.
@@ -140,12 +140,13 @@ class Chain:
         free = not x[-1].signals and not y[-1].signals and not x[-1].table and not y[-1].table
         self._top = "free" if free else "zero" if fits else "unknown"
         if not self.cells:
-            self.m.d.comb += total.eq(Cat(term.value for term in x) + Cat(term.value for term in y) + carry)
+            given = carry.value if isinstance(carry, Term) else carry
+            self.m.d.comb += total.eq(Cat(term.value for term in x) + Cat(term.value for term in y) + given)
         return list(total)
 
-    def _begin(self, carry: Value | int) -> None:
+    def _begin(self, carry: Term | Value | int) -> None:
         """Make the carry of the next adder."""
-        source = Value.cast(carry)
+        source = carry if isinstance(carry, Term) else Value.cast(carry)
         if self._top == "unknown":
             raise ValueError("Sum of an adder that another follows must fit, and this one may leave a carry")
         if self._top == "zero" and isinstance(source, Const) and source.value == 0:
@@ -194,11 +195,13 @@ def close_all(chains: Sequence[Chain], gate: Term) -> Value:
     return [chain.close(gate) if chain is taker else chain.close() for chain in chains][list(chains).index(taker)]
 
 
-def _pass(carry: Value, total: Value) -> _Half:
+def _pass(carry: Term | Value, total: Value) -> _Half:
     """Ends the carry that comes in, as its sum, and passes on another."""
     if isinstance(carry, Const):
         return _Half(0b1111 * (carry.value & 1), (Const(1),) * 4, total)
-    return _Half(0b1010, (carry, Const(1), Const(1), Const(1)), total)
+    term = carry if isinstance(carry, Term) else plain(carry)
+    table = sum((term.table >> (point & (1 << len(term.signals)) - 1) & 1) << point for point in range(4))
+    return _Half(table, (*term.signals, *[Const(1)] * (4 - len(term.signals))), total)
 
 
 def _gate(gate: Term, carry: int, total: Value) -> _Half:

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from .designs_rival_lmul import LMUL
+from .designs_rival_power import POWER
 
 __all__ = ["DESIGNS"]
 
-DESIGNS = (*LMUL,)
+DESIGNS = (*LMUL, *POWER)

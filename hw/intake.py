@@ -33,7 +33,7 @@ def intake(m: Module, advance: Value, i: Any, o: Any, zeroed: Sequence[tuple[Sig
 
 
 def accumulate(m: Module, advance: Signal, o: Any, begin: Value, chains: Sequence[Chain], added: Sequence[Term], *,
-               carry: Value | int = 0) -> None:
+               carry: Term | Value | int = 0) -> None:
     """The output register ``o.p.sum`` and its adder, on the last of ``chains``, which are closed; and ``advance``, on any of them."""
     acc = Signal(len(o.p.sum), reset_less=True)
     after = chains[-1].add([clear(bit, begin) for bit in acc], added, len(acc), carry=carry)
