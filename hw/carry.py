@@ -119,7 +119,7 @@ class Chain:
         self._top = "start"
 
     def add(self, x: Sequence[Term], y: Sequence[Term], width: int, *, carry: Term | Value | int = 0, fits: bool = False) -> list[Value]:
-        """Low ``width`` bits of ``x + y + carry``, all unsigned; operands are filled up with zeros. The carry is any function of two signals.
+        """Low ``width`` bits of ``x + y + carry``, all unsigned; operands are filled up with zeros. The carry may be a term too.
 
         ``y`` is the operand that comes later: its signals get the faster inputs where the functions allow it. ``fits`` promises
         that the sum has no more than ``width`` bits; only an adder that nothing follows, or whose top bit has no operands, may do without.

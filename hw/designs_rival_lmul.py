@@ -143,6 +143,6 @@ def mac_lmul(fmt: str, *, offset: str = "published", depth: int = DEPTH, cells: 
 
 
 LMUL: tuple[Design, ...] = (
-    multiply_lmul("bf16"), multiply_lmul("bf16", cells=False), multiply_lmul("e4m3"), multiply_lmul("e5m2"),
+    multiply_lmul("bf16"), multiply_lmul("bf16", cells=False), multiply_lmul("e4m3"),
     mac_lmul("e4m3"), mac_lmul("e4m3", cells=False), mac_lmul("e4m3", offset="1/16"), mac_lmul("e4m3", offset="zero"), mac_lmul("e5m2"),
 )

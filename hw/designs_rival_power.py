@@ -58,6 +58,5 @@ def mac_power(fmt: str, *, terms: int = 1, depth: int = DEPTH, cells: bool = Tru
 
 
 POWER: tuple[Design, ...] = (
-    mac_power("pot4"), mac_power("pot4", cells=False), mac_power("pot3"), mac_power("post4"),
-    mac_power("pot3", terms=2), mac_power("pot4", terms=2), mac_power("pot4", terms=2, cells=False),
+    mac_power("pot4"), mac_power("pot4", cells=False), mac_power("post4"), mac_power("pot4", terms=2),
 )

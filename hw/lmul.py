@@ -22,7 +22,7 @@ def check_float(name: object, widest: int) -> Float:
     except MantissaError as error:
         raise ValueError(str(error)) from None
     if not isinstance(fmt, Float) or not fmt.signed or fmt.top is Top.FNUZ or fmt.width > widest or fmt.exp < 2 or not fmt.man:
-        raise ValueError(f"Format must be a signed float of at most {widest} bits, two of exponent and one of fraction at least, not {name!r}")
+        raise ValueError(f"Format must be a signed float of at most {widest} bits, with two of exponent and one of fraction, not {name!r}")
     return fmt
 
 

@@ -48,14 +48,14 @@ class MacLmul(wiring.Component):
     """Dot products of floats, each product L-Mul's, their sum exact, one product per cycle, without a multiplier.
 
     ``sum`` is that of the products from the latest transaction with ``first`` set through the one with ``last`` set, which emits
-    it, as an integer in units of ``2 ** (2 - 2 * bias - fraction)``, ``fraction`` being the product's fraction bits. ``nan``, where the format
-    has codes that are not numbers, is whether an operand was one, infinities included; the sum then is not to be used (it
+    it, as an integer in units of ``2 ** (2 - 2 * bias - fraction)``, ``fraction`` being the product's fraction bits. ``nan``, where the
+    format has codes that are not numbers, is whether an operand was one, infinities included; the sum then is not to be used (it
     counts them as the numbers they would be, modulo its width). No pause between dot products. The accumulator is the output
     register: a finished sum that is not taken stops the unit. Before the first ``first`` the sum is unspecified.
 
     The product is that of Luo and Sun 2024, arXiv 2410.00907, as in :class:`~.multiply_lmul.MultiplyLmul`, but before it is cut to a code:
-    it neither overflows nor underflows, and has the fraction bits that the offset needs. Zero and subnormal operands make zero; the paper is
-    silent on them, and on accumulation: that, like the arrangement, is our choice.
+    it neither overflows nor underflows, and has the fraction bits that the offset needs. Zero and subnormal operands make zero; the
+    paper is silent on them, and on accumulation: that, like the arrangement, is our choice.
 
     Parameters
     ----------

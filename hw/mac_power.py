@@ -1,7 +1,7 @@
 """Weights that are powers of two, or sums of them, times integers: shift and accumulate."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from ..formats import PowerOfRootTwo, PowerOfTwo, get_scalar
 from .array_widths import check_dimension, delayed
 from .carry import Chain, Term, both, plain
 from .intake import accumulate, intake
+from .signed_words import added, extended, shifted
 
 __all__ = ["MacPower", "check_power", "largest_weight", "sum_width"]
 
@@ -113,18 +114,18 @@ class MacPower(wiring.Component):
                 steps, negative, on = (delayed(m, advance, value, 2, f"{name}_{n}") for name, value in
                                        (("steps", steps[1:]), ("minus", negative), ("on", on)))
             amount = largest_weight(self.fmt).bit_length() - 1 - (self.fmt.root_bits if isinstance(self.fmt, PowerOfRootTwo) else 0)
-            terms, minus = self._shifted(m, advance, bits, list(steps)[:amount.bit_length()], negative, on, f"term_{n}")
+            terms, minus = shifted(m, advance, bits, list(steps)[:amount.bit_length()], negative, on, f"term_{n}")
             products.append(terms)
             negatives.append(minus)
         carry = negatives[0]
         if self.terms == 2:
             chain = Chain(m, "terms", cells=self.cells, tied=True)
             width = len(products[0]) + 1
-            total = chain.add(*(_extended(product, width) for product in products), width, carry=carry)
+            total = chain.add(*(extended(product, width) for product in products), width, carry=carry)
             chain.close()
             products = [[plain(bit) for bit in delayed(m, advance, Cat(total), 1, "product")]]
             carry = plain(delayed(m, advance, negatives[1].value, 1, "carry"))
-        accumulate(m, advance, self.o, begin, [Chain(m, "sum", cells=self.cells, tied=True)], _extended(products[0], self.acc_width),
+        accumulate(m, advance, self.o, begin, [Chain(m, "sum", cells=self.cells, tied=True)], extended(products[0], self.acc_width),
                    carry=carry)
         return m
 
@@ -133,55 +134,12 @@ class MacPower(wiring.Component):
         assert isinstance(self.fmt, PowerOfRootTwo)
         places = [k for k in range(self.fmt.root_bits) if self.fmt.root >> k & 1]
         rows: list[tuple[int, list[Term]]] = [(k, [both(bit, odd) for bit in a]) for k in places]
-        pairs = [self._added(m, rows[k:k + 2], f"{name}_pair_{k}") for k in range(0, len(rows), 2)]
+        pairs = [added(m, rows[k:k + 2], f"{name}_pair_{k}", cells=self.cells) for k in range(0, len(rows), 2)]
         kept = [(place, [plain(bit) for bit in delayed(m, advance, Cat(term.value for term in word), 1, f"{name}_kept_{place}")])
                 for place, word in pairs]
         later = delayed(m, advance, a, 1, f"{name}_a")
         total = kept[0]
         for n, other in enumerate([*kept[1:], (self.fmt.root_bits, [plain(bit) for bit in later])]):
-            total = self._added(m, [total, other], f"{name}_sum_{n}")
+            total = added(m, [total, other], f"{name}_sum_{n}", cells=self.cells)
         word = Cat(*[Const(0, 1)] * total[0], *(term.value for term in total[1]))
         return list(delayed(m, advance, word, 1, f"{name}_product"))
-
-    def _added(self, m: Module, words: list[tuple[int, list[Term]]], name: str) -> tuple[int, list[Term]]:
-        """Sum of one or two signed words, each at a place, the second higher."""
-        if len(words) == 1:
-            return words[0]
-        (place, low), (above, high) = words
-        by = above - place
-        width = max(len(low) - by, len(high)) + 1
-        chain = Chain(m, name, cells=self.cells, tied=True)
-        total = chain.add(_extended(high, width), _extended(low[by:], width), width)
-        chain.close()
-        return place, [*low[:by], *map(plain, total)]
-
-    @staticmethod
-    def _shifted(m: Module, advance: Value, bits: list[Value], steps: list[Value], negative: Value, on: Value,
-                 name: str) -> tuple[list[Term], Term]:
-        """Register of ``bits << steps``, inverted where ``negative``, zero where not ``on``, and the carry that completes it."""
-        *muxes, far = steps if steps else [Const(0, 1)]
-        for n, when in enumerate(muxes):
-            by = 1 << n
-            low, high = [*bits, *[bits[-1]] * by], [*[Const(0, 1)] * by, *bits]
-            bits = [*(Mux(when, moved, kept) for kept, moved in zip(low[:-1], high[:-1], strict=True)), bits[-1]]
-        word = Cat(bits) ^ negative.replicate(len(bits))
-        stay, kept = Signal(len(bits), name=f"{name}_stay", reset_less=True), Signal(name=f"{name}_kept", reset_less=True)
-        with m.If(advance):
-            m.d.sync += [stay.eq(word), kept.eq(negative)]
-            with m.If(far | ~on):
-                m.d.sync += [stay.eq(0), kept.eq(0)]
-        if not steps:
-            return [plain(bit) for bit in stay], plain(kept)
-        by = 1 << len(muxes)
-        move, fill = Signal(len(bits), name=f"{name}_move", reset_less=True), Signal(name=f"{name}_fill", reset_less=True)
-        with m.If(advance):
-            m.d.sync += [move.eq(word), fill.eq(negative)]
-            with m.If(~far | ~on):
-                m.d.sync += [move.eq(0), fill.eq(0)]
-        low, high = [*stay, *[stay[-1]] * by], [*[fill] * by, *move]
-        return [Term(0b1110, pair) for pair in zip(low, high, strict=True)], Term(0b1110, (kept, fill))
-
-
-def _extended(word: list[Term], width: int) -> list[Term]:
-    """A signed word of more bits."""
-    return [*word, *[word[-1]] * (width - len(word))][:width]

@@ -86,8 +86,9 @@ class MultiplyLmul(wiring.Component):
         kept = Signal(n, reset_less=True)
         with m.If(advance):
             m.d.sync += [kept.eq(field), nan[1].eq(nan[0]),
-                         small.eq(zero | field[n + 1] | (~field[n] & ~field[fmt.man:n].any())),
+                         small.eq(zero | field[n + 1] | ~field[fmt.man:n].any()),
                          large.eq(nan[0] | (~zero & ~field[n + 1] & (field[n] | beyond)))]
+        # Large wins where it is small as well.
         bits = [(bit & ~small) | large if most >> k & 1 else (bit & ~small & ~large) | nan[1] for k, bit in enumerate(kept)]
         with m.If(advance):
             m.d.sync += self.o.p.p.eq(Cat(*bits, sign[2]))
