@@ -14,6 +14,7 @@ from . import (
     designs_mac,
     designs_reconfigurable,
     designs_requantize,
+    designs_rival,
     designs_stream,
 )
 
@@ -27,6 +28,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "exact": designs_exact.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
     "array_of": designs_array_of.DESIGNS,
+    "rival": designs_rival.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
 }
