@@ -19,8 +19,8 @@ __all__ = ["DESIGNS", "mac_reconfigurable"]
 THIN = ("int8", "int4", "posit8_0", "e4m3", "e2m1")
 """Modes whose lanes are bytes and nibbles, exact in theirs."""
 
-MORE = (*THIN, "e5m2", "bf16")
-"""With two whose lanes are windows."""
+ALL = (*THIN, "e5m2", "bf16", "posit16_1", "posit4_1")
+"""With two whose lanes are windows, and the other posits."""
 
 
 @cache
@@ -38,7 +38,7 @@ def _products(mode: Mode, a: npt.NDArray[Any], b: npt.NDArray[Any]) -> tuple[npt
     bad = ~np.isfinite(fmt.table)
     flags = bad[a] | bad[b]
     if mode.window == (0, 0):
-        units = (values * 2.0 ** (-mode.unit // 2)).astype(np.int64)
+        units = (values * 2.0 ** (-mode.unit // 2)).astype(np.int64).astype(object if mode.lanes == 1 else np.int64)
         return units[a] * units[b], flags
     assert isinstance(fmt, Float)
     exponent = np.maximum(np.frexp(np.abs(values))[1] - 1, 1 - fmt.bias)
@@ -101,7 +101,7 @@ def _word(rng: np.random.Generator, mode: Mode) -> int:
     """Lanes of any codes, a quarter of them extreme; seldom one that is not a number."""
     bits = WORD // mode.lanes
     table = get_scalar(mode.name).table
-    if mode.lanes == 1:
+    if mode.name == "bf16":
         return int(rng.integers(0, 2) << 15 | int(rng.normal(122, 12)) % 256 << 7 | rng.integers(0, 1 << 7))
     codes = rng.integers(0, 1 << bits, mode.lanes)
     edge = rng.choice([0, 1, (1 << bits - 1) - 1, 1 << bits - 1, (1 << bits - 1) + 1, (1 << bits) - 1], mode.lanes)
@@ -113,7 +113,7 @@ def _word(rng: np.random.Generator, mode: Mode) -> int:
 def _extremes(mode: Mode) -> list[tuple[int, int]]:
     """Words of the largest product, and of its negative in every other lane."""
     table = get_scalar(mode.name).table
-    if mode.lanes == 1:
+    if mode.name == "bf16":
         return [(0x47ff, 0x477f), (0x47ff, 0xc77f)]
     large = int(np.nanargmax(np.where(np.isinf(table), np.nan, np.abs(table))))
     other = int(np.flatnonzero(table == -table[large])[0]) if -table[large] in table else large - 1 & len(table) - 1
@@ -124,9 +124,9 @@ def _extremes(mode: Mode) -> list[tuple[int, int]]:
 
 
 def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, quire: int = 128, multiplier: str = "lut",
-                       cells: bool = True) -> Design:
+                       cells: bool = True, isolate: bool = True) -> Design:
     """Entry of a :class:`MacReconfigurable`; ``name`` says which modes it has."""
-    params: dict[str, Any] = {"modes": tuple(modes), "depth": depth, "quire": quire, "multiplier": multiplier, "cells": cells}
+    params: dict[str, Any] = {"modes": tuple(modes), "depth": depth, "quire": quire, "multiplier": multiplier, "cells": cells, "isolate": isolate}
     flags = max([MODES[mode].lanes for mode in modes if MODES[mode].nan], default=1)
     return Design(
         name=f"mac_{name}_acc{quire}_{multiplier}" + ("" if cells else "_portable"),
@@ -139,5 +139,5 @@ def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, qui
 
 DESIGNS: tuple[Design, ...] = (
     mac_reconfigurable("modes5", THIN, quire=96), mac_reconfigurable("modes5", THIN, quire=96, multiplier="dsp"),
-    mac_reconfigurable("modes7", MORE), mac_reconfigurable("modes7", MORE, multiplier="dsp"),
+    mac_reconfigurable("modes9", ALL), mac_reconfigurable("modes9", ALL, multiplier="dsp"),
 )
