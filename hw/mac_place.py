@@ -6,32 +6,31 @@ from collections.abc import Mapping, Sequence
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 
 from .mac_align import Bits
-from .mac_modes import LEVELS, Reach
+from .mac_modes import Reach
 from .mac_pipe import KINDS, Kinds, Pipe, any_of, maybe, negated, together
 
 __all__ = ["SPAN", "Steps", "coarse", "fine", "select_bits", "spread"]
 
 SPAN = 64
-"""Places of the fine shift: one lane's, two lanes' or four lanes'."""
+"""Places that the products' lanes get between the second and the third level: one lane's, two lanes' or four lanes'."""
 
 STEP = 16
 """Places of a step of the coarse shift, and of a chunk."""
 
 
-def _lane(kind: str) -> int:
-    return SPAN // KINDS[kind]
+def _lane(kind: str, span: int = SPAN) -> int:
+    return span // KINDS[kind]
 
 
-def spread(pipe: Pipe, kinds: Kinds, stage: int, products: Sequence[Value | None] | Mapping[str, Sequence[Value | None]],
-           widths: Mapping[str, int]) -> Bits:
-    """Register, after ``stage``, of each lane's product at its lane's place. ``products`` are of each kind, or the same of all."""
+def spread(pipe: Pipe, kinds: Kinds, stage: int, bits: Bits, reach: Mapping[str, Reach]) -> Bits:
+    """Register, after ``stage``, of lanes that have half of :data:`SPAN`, at twice their distance."""
     sources: dict[str, Bits] = {}
     for kind in kinds.names:
-        source = products[kind] if isinstance(products, Mapping) else products
         sources[kind] = [None] * SPAN
+        half = _lane(kind) // 2
         for lane in range(KINDS[kind]):
-            start, bits = 32 * lane // KINDS[kind], 2 * widths[kind]
-            sources[kind][_lane(kind) * lane:_lane(kind) * lane + bits] = source[start:start + bits]
+            for offset in range(min(half, max(reach[kind].levels[2]))):
+                sources[kind][2 * half * lane + offset] = bits[half * lane + offset]
     return select_bits(pipe, kinds, stage, sources, "placed")
 
 
@@ -64,39 +63,36 @@ def _pick(kinds: Kinds, stage: int, row: Mapping[str, Value]) -> tuple[Value, se
     return value, set(row)
 
 
-def _may(reach: Mapping[str, Reach], kind: str, place: int, level: int) -> tuple[bool, bool]:
-    """Whether a bit before a level can be set if it is left, and if it is moved."""
-    stay, move = reach[kind].levels[level]
-    offset = place % _lane(kind)
-    return offset < stay, offset < move
+def fine(kinds: Kinds, stage: int, bits: Bits, by: Sequence[Value], reach: Mapping[str, Reach], levels: Sequence[int]) -> Bits:
+    """Gates of the shift within lanes, by some of the four low bits of ``by``, one for each fourth of the places."""
+    span = len(bits)
 
+    def may(kind: str, place: int, level: int) -> tuple[bool, bool]:
+        """Whether a bit before a level can be set if it is left, and if it is moved."""
+        stay, move = reach[kind].levels[level]
+        return place % _lane(kind, span) < stay, place % _lane(kind, span) < move
 
-def fine(kinds: Kinds, stage: int, bits: Bits, by: Sequence[Value], reach: Mapping[str, Reach]) -> Bits:
-    """Gates of the shift within lanes by the four low bits of ``by``, one for each chunk of 16 places."""
-    for level in range(LEVELS):
+    for level in levels:
         if not any(reach[kind].levels[level][1] for kind in kinds.names):
             continue
-        amount, result = 1 << level, list[Value | None]()
-        for place in range(SPAN):
-            when = by[place // STEP][level]
-            below = place - amount
-            stays, moves, dirty = (set[str]() for _ in range(3))
+        result: Bits = []
+        for place in range(span):
+            when, below = by[place * 4 // span][level], place - (1 << level)
+            stays = {kind for kind in kinds.names if may(kind, place, level)[0]}
+            moves, apart = set[str](), set[str]()
             for kind in kinds.names:
-                if _may(reach, kind, place, level)[0]:
-                    stays.add(kind)
                 if below < 0 or not reach[kind].levels[level][1]:
                     continue
-                if place // _lane(kind) == below // _lane(kind):
-                    if _may(reach, kind, below, level)[1]:
-                        moves.add(kind)
-                elif any(_may(reach, kind, below, level)):
-                    dirty.add(kind)
+                if place // _lane(kind, span) != below // _lane(kind, span):
+                    apart |= {kind} if any(may(kind, below, level)) else set()
+                elif may(kind, below, level)[1]:
+                    moves.add(kind)
             left = bits[place] if stays else None
             up = bits[below] if moves else None
-            if up is not None and dirty:
-                up = up & kinds.any(set(kinds.names) - dirty, stage)
+            if up is not None and apart:
+                up = up & kinds.any(set(kinds.names) - apart, stage)
             if up is None:
-                idle = kinds.names and all(not reach[kind].levels[level][1] for kind in stays)
+                idle = all(not reach[kind].levels[level][1] for kind in stays)
                 result.append(left if left is None or idle else left & ~when)
             else:
                 result.append(up & when if left is None else Mux(when, up, left))
@@ -107,9 +103,7 @@ def fine(kinds: Kinds, stage: int, bits: Bits, by: Sequence[Value], reach: Mappi
 class Steps:
     """How many steps of 16 the lanes at two halves and their nibbles are moved, from the sums of exponents."""
 
-    def __init__(self, pipe: Pipe, kinds: Kinds, stage: int, sums: Sequence[Value], windowed: Value, bf16: Value) -> None:
-        self.pipe = pipe
-
+    def __init__(self, pipe: Pipe, sums: Sequence[Value], windowed: Value, bf16: Value) -> None:
         def bit(n: int, k: int) -> Value:
             return sums[n][k] if k < len(sums[n]) else Const(0, 1)
 

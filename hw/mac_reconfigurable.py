@@ -107,7 +107,7 @@ class MacReconfigurable(wiring.Component):
                   if any(mode.kind == kind for mode in self.modes)}
         reached = {kind: reach(self.modes, kind) for kind in widths}
         products_at = 3 + (DSP_STAGES if self.multiplier == "dsp" else stages_of(widths))
-        stages = products_at + 3
+        stages = products_at + 4
 
         # Signs off.
         now = self._kinds(self.i.p.mode)
@@ -122,19 +122,23 @@ class MacReconfigurable(wiring.Component):
         # Unpacked, multiplied, exponents added.
         a, b = (unpack(pipe, word, lambda *names: self._among(mode, *names), lambda *names: self._among(later, *names), name,
                        cells=self.cells, isolate=self.isolate) for word, name in zip(words, "ab", strict=True))
-        placed = spread(pipe, kinds, products_at - 1, self._products(pipe, kinds, a.significand, b.significand, widths), widths)
+        products = self._products(pipe, kinds, a.significand, b.significand, widths)
         sums = [self._sum(m, *pair, name=f"sum_{n}") for n, pair in enumerate(zip(a.exponents, b.exponents, strict=True))]
         sums = [pipe.register(value, f"exponent_{n}", stages=products_at - 4) if products_at > 4 else value for n, value in enumerate(sums)]
-        by = [pipe.register(self._by(kinds, products_at - 1, sums, n), f"by_{n}") for n in range(4)]
-        sums = [pipe.register(value, f"exponent_{n}_last") for n, value in enumerate(sums)]
+        near, far = ([pipe.register(self._by(kinds, products_at - 1, sums, n, levels), f"by_{n}_{levels[0]}") for n in range(4)]
+                     for levels in ((0, 1), (2, 3)))
+        far = [pipe.register(value, f"by_{n}_later") for n, value in enumerate(far)]
+        sums = [pipe.register(value, f"exponent_{n}_last", stages=2) for n, value in enumerate(sums)]
 
         # Aligned.
-        windowed, bf16 = (pipe.register(self._among(later, name), name, stages=products_at - 2) for name in ("e5m2", "bf16"))
-        moved = fine(kinds, products_at, placed, by, reached)
-        outside, above = self._outside(kinds, products_at, sums, windowed, bf16)
+        at = products_at + 1
+        windowed, bf16 = (pipe.register(self._among(later, name), name, stages=at - 2) for name in ("e5m2", "bf16"))
+        placed = spread(pipe, kinds, products_at, fine(kinds, products_at, products, near, reached, (0, 1)), reached)
+        moved = fine(kinds, at, placed, [Cat(Const(0, 2), value) for value in far], reached, (2, 3))
+        outside, above = self._outside(sums, windowed, bf16)
         moved = [None if bit is None else pipe.register(bit, f"moved_{n}", zero=outside[n >= 32]) for n, bit in enumerate(moved)]
-        steps = Steps(pipe, kinds, products_at, sums, windowed, bf16)
-        blocks = coarse(pipe, kinds, products_at + 1, moved, steps, reached, self.quire, isolate=self.isolate)
+        steps = Steps(pipe, sums, windowed, bf16)
+        blocks = coarse(pipe, kinds, at + 1, moved, steps, reached, self.quire, isolate=self.isolate)
 
         # Added.
         valid = Signal(stages)
@@ -149,7 +153,7 @@ class MacReconfigurable(wiring.Component):
             bad = [any_of(*pair) for pair in zip(a.nan, b.nan, strict=True)]
             flags = Cat(bad[0], Mux(kinds.at("nibble", 2), bad[1], bad[2]),
                         together(kinds.at("nibble", 2), bad[2]), bad[3])[:self.flags]
-            flags = pipe.register(flags, "nan", stages=products_at - 2)
+            flags = pipe.register(flags, "nan", stages=at - 2)
             if maybe(above):
                 flags = Cat(flags[0] | above, flags[1:])
             flags = pipe.register(flags, "nan_added", stages=3)
@@ -157,17 +161,20 @@ class MacReconfigurable(wiring.Component):
                 m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1].replicate(self.flags)) | flags)
         return m
 
-    def _products(self, pipe: Pipe, kinds: Kinds, a: Value, b: Value, widths: dict[str, int]) -> Sequence[Value | None] | dict[str, Bits]:
-        """Products of the lanes, before the register that they are placed in."""
+    def _products(self, pipe: Pipe, kinds: Kinds, a: Value, b: Value, widths: dict[str, int]) -> Bits:
+        """Products of the lanes, each where its operands' lowest bits multiply, in registers."""
         if self.multiplier == "lut":
-            return multiply(pipe, kinds, 2, a, b, widths, cells=self.cells)
+            bits = multiply(pipe, kinds, 2, a, b, widths, cells=self.cells)
+            return [None if bit is None else pipe.register(bit, f"product_{n}") for n, bit in enumerate(bits)]
         words = pipe.register(a, "a_significand"), pipe.register(b, "b_significand")
         found: dict[str, Bits] = {kind: [None] * 2 * WORD for kind in widths}
         for n in range(2 if set(widths) - {"wide"} else 1):
             operands = []
             for word, name in zip(words, "ab", strict=True):
                 one = word[8 * n:8 * n + 8]
-                sources = {"byte": list(one), "nibble": [*one[:4], *[None] * (FIELD - 4), *one[4:]]} | ({} if n else {"wide": list(word[:13])})
+                sources: dict[str, Bits] = {"byte": list(one), "nibble": [*one[:4], *[None] * (FIELD - 4), *one[4:]]}
+                if not n:
+                    sources["wide"] = list(word[:widths.get("wide", 0)])
                 bits = select_bits(pipe, kinds, 3, {kind: sources[kind] for kind in widths if kind in sources}, f"{name}_dsp_{n}")
                 operands.append(Cat(Const(0, 1) if bit is None else bit for bit in bits))
             whole = Signal(sum(map(len, operands)), name=f"whole_{n}", reset_less=True)
@@ -176,12 +183,12 @@ class MacReconfigurable(wiring.Component):
             bits = list(whole)
             for kind in widths:
                 if kind == "wide" and not n:
-                    found[kind][:len(bits)] = bits[:2 * WORD]
+                    found[kind][:2 * widths[kind]] = bits[:2 * widths[kind]]
                 elif kind == "byte":
-                    found[kind][16 * n:16 * n + 16] = bits[:16]
+                    found[kind][16 * n:16 * n + 2 * widths[kind]] = bits[:2 * widths[kind]]
                 elif kind == "nibble":
                     found[kind][16 * n:16 * n + 16] = [*bits[:8], *bits[2 * FIELD:2 * FIELD + 8]]
-        return found
+        return select_bits(pipe, kinds, 5, found, "product")
 
     def _sum(self, m: Module, a: tuple[Value, ...], b: tuple[Value, ...], name: str) -> Value:
         """Of exponents, each the OR of one or two."""
@@ -199,23 +206,27 @@ class MacReconfigurable(wiring.Component):
         chain.close()
         return Cat(total)
 
-    def _by(self, kinds: Kinds, stage: int, sums: Sequence[Value], n: int) -> Value:
-        """Four bits by which a chunk of 16 places is moved."""
+    def _by(self, kinds: Kinds, stage: int, sums: Sequence[Value], n: int, levels: Sequence[int]) -> Value:
+        """Bits by which a fourth of the places is moved at some levels. A word has its first half of them from the third level on."""
         apart = any(known.kind == "nibble" and known.operands for known in self.modes)
         owners = {"wide": 0, "byte": n & 2, "nibble": n if apart else n & 2}
         options: dict[int, set[str]] = {}
         for kind in kinds.names:
-            if kind != "wide" or n < 3:
+            if kind != "wide" or n < 3 or levels[0] < 2:
                 options.setdefault(owners[kind], set()).add(kind)
         if not options:
-            return Const(0, 4)
+            return Const(0, len(levels))
         *rest, (most, _) = sorted(options.items(), key=lambda item: len(item[1]))
-        found: Value = Cat(sums[most], Const(0, 4))[:4]
+
+        def bits(owner: int) -> Value:
+            return Cat(sums[owner], Const(0, 4))[levels[0]:levels[-1] + 1]
+
+        found = bits(most)
         for owner, names in rest:
-            found = Mux(kinds.any(names, stage), Cat(sums[owner], Const(0, 4))[:4], found)
+            found = Mux(kinds.any(names, stage), bits(owner), found)
         return found
 
-    def _outside(self, kinds: Kinds, stage: int, sums: Sequence[Value], windowed: Value, bf16: Value) -> tuple[tuple[Value, Value], Value]:
+    def _outside(self, sums: Sequence[Value], windowed: Value, bf16: Value) -> tuple[tuple[Value, Value], Value]:
         """Whether the lower and the upper half of the places are to be zero, and whether a sum is above a window."""
         high = [Cat(value, Const(0, 9))[4:9] for value in (sums[0], sums[2])]
         beside = [together(windowed, ~value[:2].any()) for value in high]

@@ -38,9 +38,9 @@ def _columns(widths: Mapping[str, int], j: int) -> list[int]:
 def _plan(widths: Mapping[str, int]) -> list[list[list[int]]]:
     """Rows by stage and chain: one below another where lanes join, side by side where they do not."""
     groups = [[j for j in range(low, low + ROWS) if _columns(widths, j)] for low in range(0, WORD, ROWS)]
-    if widths.get("wide"):
+    if widths.get("wide", 0) > 2 * ROWS:
         return [[group] for group in groups if group]
-    if widths.get("byte"):
+    if set(widths) - {"nibble"}:
         plan = [[group for group in (groups[n], groups[n + 2]) if group] for n in range(2)]
         return [chains for chains in plan if chains]
     return [groups]

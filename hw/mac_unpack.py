@@ -101,22 +101,24 @@ def unpack(pipe: Pipe, word: Value, select: Select, later: Select, name: str, *,
     marked = [pipe.register(bit, f"{name}_run_{n}") for n, bit in enumerate(run)]
     exponents = [pipe.register(_fields(word, select, normal, n), f"{name}_field_{n}", zero=_unused(select, n, isolate)) for n in range(4)]
     nan = tuple(pipe.register(_bad(word, select, n), f"{name}_bad_{n}") for n in range(4))
-    posit16, posit8, posit4 = (later(mode) for mode in ("posit16_1", "posit8_0", "posit4_1"))
+    posit16, posit8 = (later(mode) for mode in ("posit16_1", "posit8_0"))
     significand = _significand(bits, marked, posit16, posit8) if marked else bits
-    byte: tuple[Value, ...] = ()
-    if maybe(posit8):
-        byte = tuple(Cat(bits[8 * n + 6] & posit8, _count([marked[8 * n + k] for k in range(5, 0, -1)], posit8)) for n in range(2))
     parts: list[tuple[Value, ...]] = []
     for n, field in enumerate(exponents):
-        value = _or(field, byte[n // 2]) if byte and n % 2 == 0 else field
-        value = pipe.register(value, f"{name}_exponent_{n}")
-        parts.append((value,) if len(value) else ())
+        found = [(field, Const(0, 1))] * (len(field) > 0)
+        if maybe(posit8) and n % 2 == 0:
+            ones = Cat(bits[4 * n + 6], _count([marked[4 * n + k] for k in range(5, 0, -1)]))
+            if found and maybe(posit16) and not n:                  # whose adder has the other posits' as well
+                found = [(_or(field, ones & posit8.replicate(len(ones))), Const(0, 1))]
+            else:
+                found.append((ones, negated(posit8)))
+        parts.append(tuple(pipe.register(value, f"{name}_exponent_{n}_{k}", zero=zero) for k, (value, zero) in enumerate(found)))
     if maybe(posit16):
         copy = bits
         if isolate and not isinstance(posit16, Const):
             copy = pipe.register(word[:15], f"{name}_posit", zero=negated(select("posit16_1")))
-        found = _posit16(pipe.m, copy, marked, f"{name}_scale", cells=cells)
-        parts[0] = (*parts[0], pipe.register(found, f"{name}_exponent_posit", zero=negated(posit16)))
+        scale = _posit16(pipe.m, copy, marked, f"{name}_scale", cells=cells)
+        parts[0] = (*parts[0], pipe.register(scale, f"{name}_exponent_posit", zero=negated(posit16)))
     return Unpacked(significand, tuple(parts), nan)
 
 
@@ -245,14 +247,14 @@ def _choice(when: Value, one: Value, other: Value) -> Value:
     return Mux(when, one, other)
 
 
-def _count(ones: Sequence[Value], when: Value) -> Value:
+def _count(ones: Sequence[Value]) -> Value:
     """How many of ``ones``, of which each implies those before it."""
     bits = []
     for n in range(len(ones).bit_length()):
         total: Value = Const(0, 1)
         for step in range(1 << n, len(ones) + 1, 1 << n):
             total = total ^ ones[step - 1]
-        bits.append(total & when)
+        bits.append(total)
     return Cat(bits)
 
 
@@ -264,7 +266,7 @@ def _posit16(m: Module, bits: Value, run: Sequence[Value], name: str, *, cells: 
     ones = [run[13 - k] for k in range(12)]
     count = [Signal(name=f"{name}_{n}") for n in range(4)]
     top = Signal(name=f"{name}_top")
-    whole = _count(ones, Const(1, 1))
+    whole = _count(ones)
     m.d.comb += [Cat(count).eq(Cat(whole[0], whole[1] ^ (run[1] & ~top), whole[2:])), top.eq(bits[14])]
     x, y = [], []
     for k in range(13):
