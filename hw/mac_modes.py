@@ -82,7 +82,7 @@ def _posit8() -> frozenset[tuple[int, int]]:
 
 
 def _posit16() -> frozenset[tuple[int, int]]:
-    """The longest significand at each exponent: fraction and leading one up to the exponent's bit. Exponents are one more than they count."""
+    """The longest significand at each exponent, leading one and fraction. Exponents are one more than they count."""
     found = {(1, 1), (4, 53), (16, 53)}
     for place in range(1, 14):
         found |= {((1 << place) - 1, by + e) for by in (place + 2, 56 - 3 * place) for e in (0, 1)}

@@ -222,7 +222,8 @@ def _blocks(pipe: Pipe, kinds: Kinds, stage: int, ring: Sequence[Bits], upper: S
         nib = mine
         if width != 2 * STEP and offset >= width:
             nib = lanes[2 + (offset - width) // STEP][(offset - width) % STEP] if offset - width <= STEP else None
-        row = {kind: value for kind, value in (("wide", word), ("byte", mine), ("nibble", nib)) if kind in kinds.names and value is not None}
+        row = {kind: value for kind, value in (("wide", word), ("byte", mine), ("nibble", nib))
+               if kind in kinds.names and value is not None}
         if not row:
             found.append(None)
             continue
