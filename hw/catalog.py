@@ -10,6 +10,7 @@ from . import (
     designs_array_of,
     designs_engine,
     designs_exact,
+    designs_formats,
     designs_link,
     designs_mac,
     designs_reconfigurable,
@@ -31,6 +32,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "rival": designs_rival.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
+    "formats": designs_formats.DESIGNS,
 }
 """Designs by the module they come from."""
 

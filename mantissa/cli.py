@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import json
+import math
 import os
 from pathlib import Path
 import sys
@@ -53,10 +54,12 @@ for command in COMMANDS:
 def _input(path: Path | None, network: Network, samples: int) -> np.ndarray:
     """Values from a file, or drawn over the range the input can represent, the same every time."""
     import numpy as np
+
+    from .fixed import limits, unit
     graph = network.compiled.graph
     if path is None:
         tensor = graph.tensors[graph.input]
-        low, high = ((edge - tensor.zero_point) * tensor.scale for edge in (-128, 127))
+        low, high = (math.ldexp(edge - tensor.zero_point, unit(tensor.format)) * tensor.scale for edge in limits(tensor.format))
         shape = (samples, *tensor.onnx) if graph.batched else tensor.onnx
         return np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)
     try:
@@ -209,9 +212,14 @@ def _model_info(model: Path) -> dict[str, Any]:
     from .onnx_import import load
     graph = load(model)
     ends = {end: graph.tensors[name] for end, name in (("input", graph.input), ("output", graph.output))}
-    said = {end: f"{list(tensor.onnx)} scale {tensor.scale:g} zero point {tensor.zero_point}" for end, tensor in ends.items()}
-    return {"model": graph.name, **said,
-            "layers": [f"{type(node).__name__:12} {node.name} -> {list(graph.tensors[node.output].shape)}" for node in graph.nodes]}
+    said = {end: f"{list(tensor.onnx)} {tensor.format} scale {tensor.scale:g} zero point {tensor.zero_point}"
+            for end, tensor in ends.items()}
+    layers = []
+    for node in graph.nodes:
+        out, weights = graph.tensors[node.output], getattr(node, "weight_format", None)
+        said_weights = "" if weights is None else f", weights {weights}"
+        layers.append(f"{type(node).__name__:12} {node.name} -> {list(out.shape)} {out.format}{said_weights}")
+    return {"model": graph.name, **said, "layers": layers}
 
 
 def _missing(error: ModuleNotFoundError) -> str:
