@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import json
 from pathlib import Path
+import re
 import shutil
 from typing import Any, BinaryIO, Protocol
 
@@ -148,8 +149,8 @@ class Converted:
         manifest = self._manifest()
         try:
             self._read(manifest)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise MantissaError(f"Manifest of {self.folder} must be one that convert wrote, but has no valid {error}") from None
+        except (KeyError, TypeError):
+            raise MantissaError(f"Manifest of {self.folder} must be as convert writes it") from None
 
     def _manifest(self) -> dict[str, Any]:
         path = self.folder / _MANIFEST
@@ -181,13 +182,16 @@ class Converted:
             if any(type(number) is not int or number < 0 for number in numbers):
                 raise MantissaError(f"Manifest of {self.folder} must have whole numbers for {name}, not {numbers}")
             rows, columns, start, scale, count = numbers
-            shape = check_matrix(name, (rows, columns))
+            shape, stored = check_matrix(name, (rows, columns)), entry["stored"]
+            if stored and (stored["dtype"] not in ("F32", "F16", "BF16") or not re.fullmatch("([0-9a-f]{4}){1,2}", stored["scale"])):
+                raise MantissaError(f"Manifest of {self.folder} must have the stored scale of {name} in hexadecimal, "
+                                    f"not {stored['scale']!r}")
             if count not in (1, rows * (columns // BLOCK)):
                 raise MantissaError(f"Manifest of {self.folder} must have one scale for {name}, or one of every {BLOCK}, not {count}")
             if start + _bytes_of(shape, self.tables) > len(self._weights) or 4 * (scale + count) > len(self._scales):
                 raise MantissaError(f"Folder {self.folder} must have all weights and scales of {name}: files are truncated")
             self.shapes[name], self.layouts[name] = shape, str(entry["layout"])
-            self._at[name], self._stored[name] = (start, scale, count), dict(entry["stored"])
+            self._at[name], self._stored[name] = (start, scale, count), stored
 
     def _map(self, name: str) -> Bytes:
         path = self.folder / name
@@ -198,7 +202,7 @@ class Converted:
 
     def _shape(self, name: str) -> Shape:
         if name not in self.shapes:
-            raise MantissaError(f"Tensor must be one of {', '.join(list(self.shapes)[:4])}..., not {name!r}")
+            raise MantissaError(f"Tensor must be one of those of {self.folder}, such as {next(iter(self.shapes), 'none')}, not {name!r}")
         return self.shapes[name]
 
     def tiles(self, name: str) -> Bytes:
@@ -214,7 +218,8 @@ class Converted:
         """What multiplies it: (1,), or (N, K / 256) where not all blocks have the same."""
         shape, (_, first, count) = self._shape(name), self._at[name]
         values = np.asarray(self._scales[4 * first:4 * (first + count)]).copy().view("<f4")
-        if not np.isfinite(values).all() or (values < 0).any() or count == 1 and not values.all():
+        zero = count == 1 and self.layouts[name] not in BLOCK_BYTES and not values[0]         # blocks of zeros have none
+        if not np.isfinite(values).all() or (values < 0).any() or zero:
             raise MantissaError(f"Scale of {name} must be positive and finite, not {values[~(np.isfinite(values) & (values > 0))][0]:g}")
         return values if count == 1 else values.reshape(shape.rows, -1)
 

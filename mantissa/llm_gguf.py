@@ -75,13 +75,14 @@ class _Reader(GGUFReader):  # type: ignore[misc, unused-ignore]
         if item in self.gguf_scalar_to_np:
             at += np.dtype(self.gguf_scalar_to_np[item]).itemsize * count
         elif item == GGUFValueType.STRING:
-            for _ in range(count):
+            for _ in range(count):                          # each is 8 bytes at least, so the file's length bounds this
                 if at + 8 > len(self.data):
+                    at = len(self.data) + 1
                     break
                 at += 8 + struct.unpack_from("<Q", self.data, at)[0]
         else:
             raise ValueError("it has an array of arrays")
-        if at > len(self.data) or 8 * count > len(self.data) - orig_offs and item == GGUFValueType.STRING:
+        if at > len(self.data):
             raise ValueError(f"it ends at byte {len(self.data)}, inside an array")
         return at - orig_offs, [kind, length], [], [GGUFValueType.ARRAY]
 
@@ -100,7 +101,7 @@ class _Reader(GGUFReader):  # type: ignore[misc, unused-ignore]
                 if not shape or shape[-1] % block:
                     raise ValueError(f"tensor {entry.name} of {_TYPES[kind]} must have rows of a multiple of {block}, not {shape}")
                 size = count // block * each
-            start = start_offs + int(entry.parts[5][0])
+            start = int(start_offs) + int(entry.parts[5][0])
             if start + size > len(self.data):
                 raise ValueError(f"it ends at byte {len(self.data)}, before tensor {entry.name} does at {start + size}")
             self.found.append(_Tensor(entry.name, _TYPES[kind], shape, start, size))

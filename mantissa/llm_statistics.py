@@ -62,21 +62,24 @@ class Evidence:
     @classmethod
     def of(cls, group: str, parts: Iterable[Bytes], columns: int) -> Evidence:
         """From the bytes of a matrix whose columns are a multiple of 64, a multiple of four rows at a time as far as there are."""
-        blocks, rows, whole = [], [], True
+        in_blocks, in_rows, whole = [], [], True
+        lanes, plain = np.zeros((columns // 4, 4), np.int64), np.zeros(columns, np.int64)
         for part in parts:
-            blocks.append(_nonzero(part.reshape(-1, columns // 4)))
+            high, wide = _nonzero(part.reshape(-1, columns // 4))
+            in_blocks.append(high.sum(axis=1))
+            lanes += wide
             whole = whole and part.size % columns == 0
             if whole:
-                rows.append(_nonzero(part.reshape(-1, columns)))
-        high, wide = np.concatenate([high for high, _ in blocks]), np.sum([wide for _, wide in blocks], axis=0)
+                high, wide = _nonzero(part.reshape(-1, columns))
+                in_rows.append(high[:, ::-1].reshape(-1))
+                plain += wide.sum(axis=1)
         by_row, by_column = {}, {}
         for layout, block in _BLOCKS.items():
             if columns % (4 * block) == 0:
-                by_row[layout] = high.sum(axis=1)
-                by_column[layout] = wide.reshape(-1, block, 4)[..., ::-1].transpose(0, 2, 1).reshape(-1)
+                by_row[layout] = np.concatenate(in_blocks)
+                by_column[layout] = lanes.reshape(-1, block, 4)[..., ::-1].transpose(0, 2, 1).reshape(-1)
         if whole:
-            by_row["i2_s_rows"] = np.concatenate([high[:, ::-1].reshape(-1) for high, _ in rows])
-            by_column["i2_s_rows"] = np.sum([wide.sum(axis=1) for _, wide in rows], axis=0)
+            by_row["i2_s_rows"], by_column["i2_s_rows"] = np.concatenate(in_rows), plain
         return cls(group, by_row, by_column)
 
     def dispersion(self, layout: str) -> float:
