@@ -20,6 +20,7 @@ _FIELD = 18                                                 # bits between the s
 _TERMS = 960                                                # 960 * 128 * (2**36 + 2**18 + 1) < 2**53
 _HALF, _MASK = 1 << (_FIELD - 1), np.int32((1 << _FIELD) - 1)
 _HALVES = sum(_HALF << (lane * _FIELD) for lane in range(3))
+_TOKENS = 256                                               # multiplied at a time
 _SUMS = 1 << 15                                             # float64 sums taken apart at a time, so that they stay in the cache
 
 
@@ -59,9 +60,11 @@ class TernaryWeights:
         out = np.empty((len(flat), 3 * self._third), np.int32)
         out[...] = -len(self._pieces) * _HALF
         step = max(1, _SUMS // max(1, self._third))
-        for first in range(0, len(flat), step):
+        for first in range(0, len(flat), _TOKENS):
             for start, packed in self._pieces:
-                self._add(out[first:first + step], flat[first:first + step, start:start + len(packed)] @ packed)
+                sums = flat[first:first + _TOKENS, start:start + len(packed)] @ packed
+                for row in range(0, len(sums), step):
+                    self._add(out[first + row:first + min(len(sums), row + step)], sums[row:row + step])
         return out[:, :self.rows].reshape(*values.shape[:-1], self.rows)
 
     def _add(self, out: npt.NDArray[np.int32], sums: npt.NDArray[np.float64]) -> None:

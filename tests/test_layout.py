@@ -21,7 +21,8 @@ FOLDERS = ("hw", "gen", "sim_tb", "fpga", "sw_driver")
 CORE = {"config", "errors", "sources"}
 LAYERS = {
     "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
-                "bit_switch", "rounding", "product", "golden", "fixed", "ternary", "ternary_product", "ternary_tiles"},
+                "bit_switch", "rounding", "product", "golden", "fixed", "ternary", "ternary_norm", "ternary_product",
+                "ternary_tiles"},
     "tables": {"registers", "program", "frame", "design"},
     "interpreter": {"interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
@@ -123,7 +124,8 @@ def loaded(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = {"amaranth", "cocotb", "onnx", "onnxruntime", "serial", "rich", "click", "torch", "sklearn", "matplotlib", "scipy", "ml_dtypes", "gguf", "safetensors"}
+HEAVY = {"amaranth", "cocotb", "onnx", "onnxruntime", "serial", "rich", "click", "torch", "sklearn", "matplotlib", "scipy", "ml_dtypes",
+         "gguf", "safetensors"}
 
 
 def test_core_needs_numpy_alone() -> None:

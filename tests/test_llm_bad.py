@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import llm_fuzz  # noqa: E402
 from llm_files import LEGACY, OFFLINE, i2_s_tensor, random_trits, tq_bytes, write_gguf, write_hf, write_tq  # noqa: E402
 
+from mantissa import cli  # noqa: E402
 from mantissa.errors import MantissaError  # noqa: E402
 from mantissa.llm import Converted, convert  # noqa: E402
 
@@ -274,6 +275,22 @@ def test_damaged_data(tmp_path: Path) -> None:
     (out / "scales.bin").unlink()
     with pytest.raises(MantissaError, match="^File .*scales.bin can not be read: No such file or directory$"):
         Converted(out)
+
+
+@pytest.mark.parametrize("module, start", [("gguf", b"GGUF"), ("safetensors", bytes(8) + b"{"), ("ml_dtypes", bytes(8) + b"{")])
+def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str,
+                       start: bytes) -> None:
+    class Missing:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name.partition(".")[0] == module:
+                raise ModuleNotFoundError(name=name)
+    readers = ("mantissa.llm_gguf", "mantissa.llm_safetensors")
+    for name in [name for name in sys.modules if name.partition(".")[0] == module or name in readers]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    path = raw(tmp_path / "a", start)
+    assert cli.main(["convert", str(path), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == f"mantissa: This command needs {module}, which is not installed: pip install 'mantissa[llm]'\n"
 
 
 def test_zeros_have_no_scale(tmp_path: Path) -> None:
