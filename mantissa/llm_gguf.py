@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from math import prod
 import mmap
 from pathlib import Path
-import struct
 from typing import Any, NamedTuple
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFValueType
@@ -79,7 +78,7 @@ class _Reader(GGUFReader):  # type: ignore[misc, unused-ignore]
                 if at + 8 > len(self.data):
                     at = len(self.data) + 1
                     break
-                at += 8 + struct.unpack_from("<Q", self.data, at)[0]
+                at += 8 + int.from_bytes(self.data[at:at + 8].tobytes(), "little")
         else:
             raise ValueError("it has an array of arrays")
         if at > len(self.data):

@@ -16,6 +16,7 @@ from .ternary import check_trits
 
 __all__ = ["TernaryWeights"]
 
+_WIDEST = 1 << 20                                           # well within int32, with the halves on top
 _FIELD = 18                                                 # bits between the sums
 _TERMS = 960                                                # 960 * 128 * (2**36 + 2**18 + 1) < 2**53
 _HALF, _MASK = 1 << (_FIELD - 1), np.int32((1 << _FIELD) - 1)
@@ -34,8 +35,8 @@ class TernaryWeights:
         if array.ndim != 2:
             raise MantissaError(f"Ternary weights must be (N, K), not {array.shape}")
         self.rows, self.columns = array.shape
-        if self.columns >= 1 << 24:
-            raise MantissaError(f"Ternary weights must have fewer than {1 << 24} columns, or int32 overflows, not {self.columns}")
+        if self.columns > _WIDEST:
+            raise MantissaError(f"Ternary weights must have at most {_WIDEST} columns, not {self.columns}")
         third = -(-self.rows // 3)
         self._third = third
         self._pieces = []

@@ -168,6 +168,8 @@ def test_product_at_its_extremes(value: int, columns: int) -> None:
         w = np.repeat(trio[:, None], columns, axis=1)
         x = np.full(columns, value)
         assert TernaryWeights(w)(x).tolist() == [int(t) * value * columns for t in trio]
+    wide = np.concatenate([np.full((1, 1 << 20), sign, np.int8) for sign in (-1, 1)])
+    assert TernaryWeights(wide)(np.full(1 << 20, value, np.int8)).tolist() == [-(value << 20), value << 20]
     bound = 960 * 128 * sum(Fraction(2) ** (18 * lane) for lane in range(3))
     assert bound < 2 ** 53
 
@@ -206,6 +208,7 @@ def test_product_at_its_extremes(value: int, columns: int) -> None:
     (lambda: tile(np.zeros((1, 5), np.int8), 0), "Tables must be an integer from 1 to 1024, not 0"),
     (lambda: untile(np.zeros((1, 2, 8), np.uint8), 41), r"Tiles of 41 columns must be \(tiles, N, tables\), not \(1, 2, 8\)"),
     (lambda: TernaryWeights(np.zeros(5, np.int8)), r"Ternary weights must be \(N, K\), not \(5,\)"),
+    (lambda: TernaryWeights(np.zeros((1, (1 << 20) + 1), np.int8)), "Ternary weights must have at most 1048576 columns, not 1048577"),
     (lambda: TernaryWeights(np.zeros((2, 5), np.int8))(np.zeros(4, np.int8)), "Tokens must have 5 values, not 4"),
     (lambda: TernaryWeights(np.zeros((2, 1), np.int8))([128]), "Tokens must be within -128 and 127, not 128 and 128"),
     (lambda: TernaryWeights(np.zeros((2, 1), np.int8))([0.5]), "Tokens must be integers, not float64"),
