@@ -13,6 +13,7 @@ from . import (
     designs_mac,
     designs_reconfigurable,
     designs_requantize,
+    designs_round,
     designs_stream,
 )
 
@@ -24,6 +25,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "array": designs_array.DESIGNS,
     "mac": designs_mac.DESIGNS,
     "exact": designs_exact.DESIGNS,
+    "round": designs_round.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
