@@ -16,6 +16,7 @@ from . import (
     designs_reconfigurable,
     designs_requantize,
     designs_rival,
+    designs_round,
     designs_stream,
 )
 
@@ -27,6 +28,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "array": designs_array.DESIGNS,
     "mac": designs_mac.DESIGNS,
     "exact": designs_exact.DESIGNS,
+    "round": designs_round.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
     "array_of": designs_array_of.DESIGNS,
     "rival": designs_rival.DESIGNS,
