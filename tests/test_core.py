@@ -1,8 +1,8 @@
 """Programs on the compiled accelerator core against the interpreter, byte for byte."""
 from __future__ import annotations
 
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest

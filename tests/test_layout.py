@@ -21,16 +21,14 @@ FOLDERS = ("hw", "gen", "sim_tb", "fpga", "sw_driver")
 CORE = {"errors", "sources"}
 LAYERS = {
     "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
-                "bit_switch", "rounding", "product", "golden", "fixed"},
-    "tables": {"config", "registers", "program", "frame", "design"},
                 "bit_switch", "rounding", "product", "golden", "fixed", "ternary", "ternary_norm", "ternary_product",
                 "ternary_tiles"},
-    "tables": {"registers", "program", "frame", "design"},
+    "tables": {"config", "registers", "program", "frame", "design"},
     "interpreter": {"interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
                  "compiler_scale",
                  "compiler_tasks"},
-    "onnx": {"onnx_compare", "onnx_import", "onnx_models", "onnx_operators", "onnx_quantize", "onnx_values"},
+    "onnx": {"onnx_compare", "onnx_import", "onnx_formats", "onnx_models", "onnx_operators", "onnx_quantize", "onnx_values"},
     "llm": {"llm", "llm_gguf", "llm_layouts", "llm_safetensors", "llm_statistics", "llm_weights"},
     "cli": {"cli", "cli_hardware", "cli_models"},
 }
