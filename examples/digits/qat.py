@@ -61,6 +61,7 @@ def weight_scales(name: str, weight: np.ndarray, factor: float = 1) -> tuple[np.
     exponents = encode_blocks(block, padded, axis=1).scales - block.scale.bias
     empty = np.abs(padded).reshape(len(weight), -1, BLOCK, *rest).max(2) == 0
     least = np.where(empty, block.scale.bias, exponents).reshape(len(weight), -1).min(1)
+    least = np.maximum(least, exponents.reshape(len(weight), -1).max(1) - EXPONENT_MOST)
     exponents = np.clip(exponents - least.reshape(-1, *[1] * (weight.ndim - 1)), 0, EXPONENT_MOST)
     return np.ldexp(np.float32(1), least).astype(np.float32), exponents.astype(np.int64)
 

@@ -35,13 +35,14 @@ MOST_LOSS = 0.01
 PARTS = {**{layer: (layer,) for layer in LAYERS}, "a+c": ("a", "c"), **{name: (name,) for name in ("b", "d", "e")}}
 """What gets one format of its own in the mixed assignment; a and c are added, so they share theirs."""
 
+ENDS: tuple[str, ...] = ("image", "f", "logits")
+"""Activations that always keep 8 bits: in 4 too many logits would be equal."""
+
 
 def uniform(weights: str, activations: str, ends: str) -> dict[str, str]:
-    """One format for all weights, one for all activations but image, mean and logits: in 4 bits too many of those would be equal."""
+    """One format for all weights, one for all activations but :data:`ENDS`, one for these."""
     return dict.fromkeys(LAYERS, weights) | dict.fromkeys(ACTIVATIONS, activations) | dict.fromkeys(ENDS, ends)
 
-
-ENDS: tuple[str, ...] = ("image", "f", "logits")
 
 UNIFORM = {
     **{name: uniform(name, name, name) for name in EIGHT}, "int4": uniform("int4", "int4", "int8"),
