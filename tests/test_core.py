@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mantissa.registers import PARAM_STRIDE, Capability, Code, State, pack_param
 from mantissa.sim_tb import system
 from mantissa.sim_tb.verilator import Harness
 
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
 PATIENCE = 30_000
 
 
@@ -30,9 +32,9 @@ SHAPES = {"4x4": small(), "2x2 serial": small(array=2, lanes=1, requant="serial"
 
 
 @pytest.fixture(scope="module", params=SHAPES)
-def device(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Harness]:
+def device(request: pytest.FixtureRequest) -> tuple[Config, Harness]:
     config = SHAPES[request.param]
-    return config, system.compiled(config, tmp_path_factory.mktemp("core"))
+    return config, system.compiled(config, FOLDER)
 
 
 def nest(counts: list[int], strides: list[tuple[int, int, int]]) -> tuple[Loop, ...]:

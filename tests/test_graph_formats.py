@@ -7,12 +7,15 @@ import re
 import numpy as np
 import pytest
 
+from mantissa.compiler import compile
 from mantissa.compiler_plan import bound, prove
 from mantissa.compiler_tasks import evaluate_tasks, normalise, reduce
+from mantissa.config import load as load_config
 from mantissa.errors import MantissaError
 from mantissa.fixed import NAMES, WEIGHTS, as_codes, as_fixed, limits, quantized, unit, weight_fixed
 from mantissa.formats import decode, encode, get_scalar
 from mantissa.graph import Add, AveragePool, Conv, Graph, MatMul, MaxPool, Rescale, Reshape, Tensor, evaluate
+from mantissa.registers import Capability
 
 each = pytest.mark.parametrize("name", NAMES)
 
@@ -142,6 +145,14 @@ def test_normalised_is_the_same(name, weights):
             least, most = ranges[task.name]
             seen = reduce(task, golden[task.inputs[0]]) + task.bias
             assert least <= seen.min() and seen.max() <= most
+
+
+@pytest.mark.parametrize(("array", "name", "weights"), [(2 << n % 4, NAMES[n % len(NAMES)], weights) for n, weights in enumerate(WEIGHTS)])
+def test_every_step_of_the_compiler(array, name, weights):
+    config = replace(load_config("formats"), array=array, requant_lanes=array)
+    compiled = compile(network(np.random.default_rng(10), name, weights), Capability.of(config, bytes(8)), keep_all=True, check=True)
+    assert {check.step for check in compiled.checks} == {"normalise", "prove", "plan", "tile", "emit"}
+    assert all(check.elements > 50 for check in compiled.checks)
 
 
 @each

@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
+from matplotlib.patches import Rectangle  # noqa: E402
 import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -50,15 +51,15 @@ def _accuracy(axis, rows: list[Row]) -> None:
         colour, x = COLOURS.get(row.model, "dimgray"), size[row.model]
         axis.errorbar(x, row.accuracy, [[row.accuracy - low], [high - row.accuracy]], fmt="none", ecolor=colour, alpha=0.3)
         axis.scatter(x, row.accuracy, 70, color=colour, edgecolor="black", linewidth=0.5, zorder=3)
-    step = (1 - bottom) / 28
+    step = (1 - bottom) / 15
     placed: list[tuple[float, float]] = []
     for row in sorted(rows, key=lambda row: -row.accuracy):
         x = size[row.model]
-        y = min([row.accuracy, *(at - step for other, at in placed if abs(other - x) < 0.2 * span)])
+        y = min([row.accuracy, *(at - step for other, at in placed if abs(other - x) < 0.1 * span)])
         placed.append((x, y))
-        axis.annotate(f"{row.model}  {row.accuracy:.4f}", (x, row.accuracy), (x + 0.04 * span, y), va="center", fontsize=9,
+        axis.annotate(f"{row.model}\n{row.accuracy:.4f}", (x, row.accuracy), (x + 0.04 * span, y), va="center", fontsize=9,
                       arrowprops={"arrowstyle": "-", "color": "gray", "linewidth": 0.5})
-    axis.set_xlim(min(size.values()) - 0.1 * span, max(size.values()) + 0.32 * span)
+    axis.set_xlim(min(size.values()) - 0.1 * span, max(size.values()) + 0.2 * span)
     axis.set_ylim(bottom, 1)
     axis.set(title=f"accuracy on {rows[0].images} held-out digits (bar: 95 % interval) against size",
              xlabel="bytes of weights and activations, codes packed", ylabel="accuracy")
@@ -90,10 +91,10 @@ def _assignments(axis, rows: list[Row]) -> None:
     for y, row in enumerate(rows):
         for x, (_, kind, name) in enumerate(columns):
             chosen = getattr(row, kind).get(name)
-            axis.add_patch(pyplot.Rectangle((x, y), 1, 1, facecolor=COLOURS[chosen], edgecolor="white"))
+            axis.add_patch(Rectangle((x, y), 1, 1, facecolor=COLOURS[chosen], edgecolor="white"))
             dark = chosen in ("int8", "e4m3", "posit8_0")
             axis.text(x + 0.5, y + 0.5, chosen, ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
-    axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0), title="formats")
+    axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0), title="format of each layer's weights and of each tensor")
     axis.set_xticks(np.arange(len(columns)) + 0.5, [label for label, *_ in columns], fontsize=8)
     axis.set_yticks(np.arange(len(rows)) + 0.5, [row.model for row in rows])
     axis.tick_params(length=0)

@@ -16,8 +16,8 @@ from train import Cnn, shift
 
 __all__ = ["ACTIVATIONS", "LAYERS", "Assignment", "QuantisedCnn", "cross_entropy", "fine_tune", "weight_scales"]
 
-LAYERS = ("first", "second", "third", "fourth", "last")
-ACTIVATIONS = ("image", "a", "b", "c", "d", "e", "f", "logits")
+LAYERS: tuple[str, ...] = ("first", "second", "third", "fourth", "last")
+ACTIVATIONS: tuple[str, ...] = ("image", "a", "b", "c", "d", "e", "f", "logits")
 """Tensors in order: image, first's, second's, third's output, their sum (pooled, it keeps its codes), fourth's output, its mean, last's."""
 
 EPOCHS = 40

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,7 +41,7 @@ def uniform(weights: str, activations: str, ends: str) -> dict[str, str]:
     return dict.fromkeys(LAYERS, weights) | dict.fromkeys(ACTIVATIONS, activations) | dict.fromkeys(ENDS, ends)
 
 
-ENDS = ("image", "f", "logits")
+ENDS: tuple[str, ...] = ("image", "f", "logits")
 
 UNIFORM = {
     **{name: uniform(name, name, name) for name in EIGHT}, "int4": uniform("int4", "int4", "int8"),
@@ -87,7 +88,7 @@ class _Writer:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def node(self, op: str, name: str, *inputs: str, **attributes: object) -> str:
+    def node(self, op: str, name: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, list(inputs), [name], name, **attributes))
         return name
 
@@ -95,7 +96,7 @@ class _Writer:
         scale = np.array(self.model.scales[tensor], np.float32)
         return self.node("Quantize", name, x, self.constant(f"{name}_scale", scale), domain=DOMAIN, format=self.model.assignment[tensor])
 
-    def layer(self, op: str, layer: str, x: str, **attributes: object) -> str:
+    def layer(self, op: str, layer: str, x: str, **attributes: Any) -> str:
         module, name = getattr(self.model.net, layer), self.model.assignment[layer]
         weight = module.weight.detach().numpy()
         scale, exponents = weight_scales(name, weight, self.model.factors[layer])

@@ -19,7 +19,7 @@ import numpy as np
 
 from mantissa.errors import MantissaError
 from mantissa.formats import get_scalar
-from mantissa.graph import Conv, Graph, MatMul, Reshape, evaluate
+from mantissa.graph import Conv, Graph, MatMul, Reshape, Tensor, evaluate
 from mantissa.onnx_import import load
 from mantissa.sw_driver import Device
 
@@ -86,11 +86,15 @@ def _storage(graph: Graph) -> tuple[float, int]:
     return bits / count, -(-bits // 8) + 8 * channels
 
 
+def _tensors(graph: Graph) -> list[Tensor]:
+    """Those that have memory of their own: a reshaped one is the one it is made from."""
+    return [graph.tensors[name] for name in (graph.input, *(node.output for node in graph.nodes if not isinstance(node, Reshape)))]
+
+
 def _activations(graph: Graph) -> tuple[float, int]:
-    """Mean bits of an activation, and bytes of all; a reshaped tensor is the one it is made from."""
-    tensors = [graph.tensors[name] for name in (graph.input, *(node.output for node in graph.nodes if not isinstance(node, Reshape)))]
-    counts = [prod(tensor.shape) for tensor in tensors]
-    bits = sum(get_scalar(tensor.format).width * count for tensor, count in zip(tensors, counts, strict=True))
+    """Mean bits of an activation, and bytes of all."""
+    counts = [prod(tensor.shape) for tensor in _tensors(graph)]
+    bits = sum(get_scalar(tensor.format).width * count for tensor, count in zip(_tensors(graph), counts, strict=True))
     return bits / sum(counts), -(-bits // 8)
 
 
@@ -103,7 +107,7 @@ def run(device: Device, name: str, images: np.ndarray, labels: np.ndarray) -> Ro
     golden = evaluate(graph, graph.quantize(images))
     (bits, size), (activation_bits, activation_bytes) = _storage(graph), _activations(graph)
     return Row(model=name, weights={node.name: node.weight_format for node in graph.nodes if isinstance(node, (Conv, MatMul))},
-               activations={tensor.name: tensor.format for tensor in graph.tensors.values()}, images=len(images),
+               activations={tensor.name: tensor.format for tensor in _tensors(graph)}, images=len(images),
                accuracy=float(np.mean(graph.dequantize(found[graph.output]).argmax(1) == labels)), weight_bits=bits,
                activation_bits=activation_bits, model_bytes=size, activation_bytes=activation_bytes, cycles=device.cycles,
                layer_cycles={layer.name: layer.cycles for layer in device.counters},
