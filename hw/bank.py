@@ -101,12 +101,12 @@ class Bank(wiring.Component):
             here = (lane == n // self.item) & (byte == n % self.item)
             if self.bus_writes:
                 m.d.sync += writes[n].eq(self.bus_enable & self.bus_write & here)
-            byte_here = self._near(m, Mux(running, self.write_data[8 * n:8 * n + 8], byte_in), f"data_{n}")
-            for part in range(parts):
-                allowed = self.write_halves[part] if self.halves else 1 if self.dual else ~self.read_enable
-                here = self._near(m, Mux(running, self.write_enable & allowed, writes[n]), f"write_{n}_{part}" if part else f"write_{n}")
-                m.d.comb += [write.en[parts * n + part].eq(here),
-                             write.data[parts * n + part].eq(byte_here[4 * part:4 * part + 4] if self.halves else byte_here)]
+            allowed = self.write_halves if self.halves else [1 if self.dual else ~self.read_enable]
+            for k, may in enumerate(allowed):
+                m.d.comb += write.en[parts * n + k].eq(self._near(m, Mux(running, self.write_enable & may, writes[n]), f"write_{n}"))
+            data_in = self._near(m, Mux(running, self.write_data[8 * n:8 * n + 8], byte_in), f"data_{n}")
+            for k in range(parts):
+                m.d.comb += write.data[parts * n + k].eq(data_in[4 * k:4 * k + 4] if self.halves else data_in)
 
         found = delayed(m, Const(1), read.data.as_value(), int(self.far), "found")
         m.d.comb += self.late_data.eq(found)
