@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..fixed import BITS
 from .array_widths import check_dimension, check_operand, delayed, exact_width, levels, pipelined_sum
+from .decode import PAIR_SHIFT
 from .dsp_pair import FIELD, truncated_product
 from .stream import Queue, room_for
 
@@ -41,7 +42,8 @@ class WeightStationary(wiring.Component):
         Bits that accompany each vector to its sums; with 0 the payloads have no such field.
     sign_magnitude : :class:`bool`
         Whether operands are 18-bit magnitudes with the sign above, one multiplier each; not with other widths, ``packed`` or ``elastic``.
-        Signs are given to the sums, not the products: a cycle more.
+        Signs are given to the sums, not the products: two cycles more. Vectors then have a field ``pair``: where it is set, operands are
+        pairs of numbers, ``2 * rows`` products are added, and a sum is that of :data:`~.decode.PAIR_SHIFT`.
     elastic : :class:`bool`
         Whether the pipeline runs freely into a queue of sums, a vector entering only when there is room for its result, instead of
         stalling as a whole. Costs the queue and two cycles of latency, and one per two columns before a first tile is complete; spares
@@ -79,6 +81,8 @@ class WeightStationary(wiring.Component):
             raise ValueError(f"Columns must be even when packed, not {columns!r}")
         if sign_magnitude and (packed or elastic or (a_width, b_width) != (8, 8)):
             raise ValueError("Array of signs and magnitudes must not be packed, elastic or of given widths")
+        if sign_magnitude and rows > 16:
+            raise ValueError(f"Rows of signs and magnitudes must be at most 16, not {rows}")
         self.rows = rows
         self.columns = columns
         self.packed = packed
@@ -92,13 +96,15 @@ class WeightStationary(wiring.Component):
         tags = {"tag": unsigned(tag)} if tag else {}
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
-                "a": data.ArrayLayout(self.a_shape, rows), "swap": unsigned(1)} | tags))),
+                "a": data.ArrayLayout(self.a_shape, rows), "swap": unsigned(1)}
+                | ({"pair": unsigned(1)} if sign_magnitude else {}) | tags))),
             "i_w": In(stream.Signature(data.StructLayout({"w": data.ArrayLayout(self.b_shape, columns)}))),
             "o": Out(stream.Signature(data.StructLayout({
                 "sum": data.ArrayLayout(signed(self.sum_width), columns)} | tags))),
         })
         # A vector is counted from acceptance until its sums are taken: the longest way, in whole LUT memories of 16 words.
         self.queue = Queue(self.o.p.shape(), depth=-(-(levels(rows) + 10) // 16) * 16) if elastic else None
+        self.pair = Signal(reset_less=True)
         self.starved = Signal()
         self.entered = Signal()
 
@@ -110,7 +116,7 @@ class WeightStationary(wiring.Component):
         if self.packed:
             sums, latency = self._packed(m, advance, a, weights)
         elif self.sign_magnitude:
-            sums, latency = self._signed(m, advance, a, weights)
+            sums, latency = self._signed(m, advance, a, weights, delayed(m, advance, self.pair, 2 + levels(self.rows), "pair"))
         else:
             sums, latency = self._unpacked(m, advance, a, weights)
         stages = Signal(latency)
@@ -179,6 +185,8 @@ class WeightStationary(wiring.Component):
             m.d.sync += [a[r].eq(vector.a[r]) for r in range(self.rows)]
             if self.tag:
                 m.d.sync += tag.eq(vector.tag)
+            if self.sign_magnitude:
+                m.d.sync += self.pair.eq(vector.pair)
         with m.If(replace):
             m.d.sync += [w.eq(s) for ws, ss in zip(active, shadow, strict=True) for w, s in zip(ws, ss, strict=True)]
         for r, c in product(range(self.rows), range(self.columns)):
@@ -198,7 +206,7 @@ class WeightStationary(wiring.Component):
             sums.append(pipelined_sum(m, advance, products, f"sum_{c}"))
         return sums, 1 + levels(self.rows)
 
-    def _signed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
+    def _signed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]], pair: Value) -> Sums:
         """Products of magnitudes: each level adds or subtracts them as their signs differ, the last stage gives the sum the first one's."""
         sums: list[Value] = []
         for c in range(self.columns):
@@ -210,8 +218,10 @@ class WeightStationary(wiring.Component):
                 terms = [(delayed(m, advance, p, 1, f"sum_{c}_{level}_{k}"), delayed(m, advance, s, 1, f"sign_{c}_{level}_{k}"))
                          for k, (p, s) in enumerate(pairs)]
             (p, s), = terms
-            sums.append(delayed(m, advance, self._added(Const(0), p, s), 1, f"sum_{c}"))
-        return sums, 2 + levels(self.rows)
+            total = delayed(m, advance, self._added(Const(0), p, s), 1, f"sum_{c}")
+            middle = (total[PAIR_SHIFT:2 * PAIR_SHIFT] + total[PAIR_SHIFT - 1])[:PAIR_SHIFT].as_signed()
+            sums.append(delayed(m, advance, Mux(pair, middle, total), 1, f"out_{c}"))
+        return sums, 3 + levels(self.rows)
 
     def _added(self, p: Value, q: Value, minus: Value) -> Value:
         """``p + q`` or ``p - q``, in one carry chain."""

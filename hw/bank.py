@@ -34,15 +34,19 @@ class Bank(wiring.Component):
         Whether the bus may write.
     near
         Whether registers come right before the memory, after the choice between bus and accelerator: a cycle more for reads and writes.
+    halves
+        Whether the accelerator can write the lower or the upper halves of bytes alone, as the bits of ``write_halves`` say.
     far
         Whether a register follows the memory, on the way to the bus and to ``late_data``, because much lies around it.
     """
 
     def __init__(self, *, depth: int, lanes: int, item: int = 1, stride: int = 1, dual: bool = False,
-                 bus_writes: bool = True, near: bool = False, far: bool = False) -> None:
+                 bus_writes: bool = True, near: bool = False, far: bool = False, halves: bool = False) -> None:
         for name, value in (("Depth", depth), ("Lanes", lanes), ("Stride", stride)):
             if not isinstance(value, int) or value < 1 or value & (value - 1):
                 raise ValueError(f"{name} of a bank must be a power of two, not {value!r}")
+        if halves and not dual:
+            raise ValueError("Bank of halves must be dual")
         if not 1 <= item <= stride:
             raise ValueError(f"Item of a bank must be 1 to {stride} bytes, not {item!r}")
         self.depth = depth
@@ -53,6 +57,7 @@ class Bank(wiring.Component):
         self.bus_writes = bus_writes
         self.near = near
         self.far = far
+        self.halves = halves
         address = ceil_log2(depth)
         word = 8 * lanes * item
         super().__init__({
@@ -60,7 +65,7 @@ class Bank(wiring.Component):
             "bus_address": In(20), "bus_enable": In(1), "bus_write": In(1), "bus_data": In(8), "bus_value": Out(8),
             "read_address": In(address), "read_enable": In(1), "read_data": Out(word), "late_data": Out(word),
             "write_address": In(address), "write_enable": In(1), "write_data": In(word),
-        })
+        } | ({"write_halves": In(2)} if halves else {}))
 
     @property
     def bus_bytes(self) -> int:
@@ -70,7 +75,8 @@ class Bank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         size = self.lanes * self.item
-        m.submodules.memory = memory = Memory(shape=data.ArrayLayout(unsigned(8), size), depth=self.depth, init=[])
+        parts = 1 + self.halves                             # of a byte
+        m.submodules.memory = memory = Memory(shape=data.ArrayLayout(unsigned(8 // parts), size * parts), depth=self.depth, init=[])
         # A register of its own, as many hang on it: the memory changes hands a cycle later.
         running = self.busy
         m.d.sync += running.eq(self.running)
@@ -95,11 +101,12 @@ class Bank(wiring.Component):
             here = (lane == n // self.item) & (byte == n % self.item)
             if self.bus_writes:
                 m.d.sync += writes[n].eq(self.bus_enable & self.bus_write & here)
-            m.d.comb += [
-                write.en[n].eq(self._near(
-                    m, Mux(running, self.write_enable & (1 if self.dual else ~self.read_enable), writes[n]), f"write_{n}")),
-                write.data[n].eq(self._near(m, Mux(running, self.write_data[8 * n:8 * n + 8], byte_in), f"data_{n}")),
-            ]
+            allowed = self.write_halves if self.halves else [1 if self.dual else ~self.read_enable]
+            for k, may in enumerate(allowed):
+                m.d.comb += write.en[parts * n + k].eq(self._near(m, Mux(running, self.write_enable & may, writes[n]), f"write_{n}"))
+            data_in = self._near(m, Mux(running, self.write_data[8 * n:8 * n + 8], byte_in), f"data_{n}")
+            for k in range(parts):
+                m.d.comb += write.data[parts * n + k].eq(data_in[4 * k:4 * k + 4] if self.halves else data_in)
 
         found = delayed(m, Const(1), read.data.as_value(), int(self.far), "found")
         m.d.comb += self.late_data.eq(found)

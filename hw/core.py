@@ -86,7 +86,8 @@ class Core(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(instructions=c.instructions, formats=c.formats)
         banks = {
             Region.PROGRAM: Bank(depth=c.instructions * BYTES // 4, lanes=4, far=self.far),
-            Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True, near=self.far, far=self.far),
+            Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True, near=self.far, far=self.far,
+                                     halves=self.wide),
             Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array, dual=self.far, near=self.far, far=self.far),
             Region.PARAMS: Bank(depth=c.param_channels // c.requant_lanes, lanes=c.requant_lanes,
                                 item=WIDE_PARAM_BYTES if self.wide else PARAM_BYTES, stride=PARAM_STRIDE, far=self.far),
@@ -200,7 +201,8 @@ class Core(wiring.Component):
         if self.wide:
             vector, numbers, tile, loading = self._decoded(m, sequencer, vector, tile)
             exhausted = exhausted & ~loading
-            m.d.comb += post.format.eq(word.format_o)
+            m.d.comb += [post.format.eq(word.format_o), post.half.eq(word.half_o), array.i.p.pair.eq(word.half_a == 3),
+                         banks[Region.ACTIVATIONS].write_halves.eq(post.write_halves)]
         tag, matmul, maximum = Signal(len(TAG)), Signal(), Signal()
         m.d.sync += [matmul.eq(word.op == Op.MATMUL), maximum.eq(word.op == Op.MAX)]
         m.d.comb += [
@@ -254,6 +256,7 @@ class Core(wiring.Component):
         i, o = vectors.i, stream.Signature(data.StructLayout({"a": vectors.o.p.shape().members["a"]} | FLAGS)).create()
         m.d.comb += [
             i.valid.eq(vector.valid), vector.ready.eq(i.ready), i.p.a.eq(vector.p.a), i.p.format.eq(word.format_a),
+            i.p.half.eq(word.half_a), weights.i.p.pair.eq(word.half_a == 3),
             i.p.tag.eq(Cat(vector.p[name] for name in FLAGS)),
             weights.i.valid.eq(tile.valid), tile.ready.eq(weights.i.ready), weights.i.p.b.eq(tile.p.b),
             weights.i.p.format.eq(word.format_w),

@@ -9,15 +9,20 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..fixed import BITS, EXPONENT_MOST, NAMES, WEIGHTS
+from ..program import PAIRED
 from .stream import check_positive
 
-__all__ = ["FORMAT", "OPERAND", "VectorDecode", "WeightDecode", "check_formats", "operands"]
+__all__ = ["FORMAT", "OPERAND", "PAIR_SHIFT", "VectorDecode", "WeightDecode", "check_formats", "operands"]
 
 FORMAT = unsigned(ceil_log2(len(WEIGHTS)))
 """A format, as its index in :data:`~mantissa.fixed.WEIGHTS`."""
 
 OPERAND = unsigned(BITS + 1)
 """A magnitude, and above it the sign."""
+
+PAIR_SHIFT = 14
+"""Bits between two numbers in one operand: of a product of ``a0 + (a1 << 14)`` and ``w1 + (w0 << 14)``, summed over 16 rows, the 14 bits
+from there up are the sum of ``a0 * w0 + a1 * w1``, less one if what is below is negative."""
 
 
 def check_formats(formats: Sequence[str], known: Sequence[str] = NAMES) -> tuple[str, ...]:
@@ -86,10 +91,22 @@ def _decoded(m: Module, formats: Sequence[str], code: Value, which: Value) -> Va
     return found
 
 
+def _paired(m: Module, formats: Sequence[str], code: Value, which: Value, *, swapped: bool) -> Value:
+    """Operand ``low + (high << PAIR_SHIFT)`` of a byte's two codes, or if ``swapped`` the other way round."""
+    narrow = [name for name in formats if name in PAIRED]
+    low, high = (_decoded(m, narrow, part, which) for part in ((code[4:], code[:4]) if swapped else (code[:4], code[4:])))
+    size, sign, above, under = low[:4], Signal(), high[:4], Signal()
+    # Where the signs differ, what is below is subtracted.
+    m.d.comb += [sign.eq(Mux(above.any(), high[BITS], low[BITS])), under.eq((sign ^ low[BITS]) & size.any())]
+    return Cat(((Cat(size, Const(0, PAIR_SHIFT - 4)) ^ under.replicate(PAIR_SHIFT)) + under)[:PAIR_SHIFT], (above - under)[:4], sign)
+
+
 class VectorDecode(wiring.Component):
     """Codes of a vector as operands of the array, and as signed numbers.
 
     One vector per cycle, two cycles of latency. Numbers are in units of the format's smallest step, as of :func:`~mantissa.fixed.as_fixed`.
+    Where ``half`` is 1 or 2 the code is the lower or the upper half of the byte. Where it is 3, each half is a code of one of
+    :data:`~mantissa.program.PAIRED`, and the number is the lower one's plus ``2**PAIR_SHIFT`` times the upper one's.
 
     Parameters
     ----------
@@ -102,7 +119,7 @@ class VectorDecode(wiring.Component):
 
     Members
     -------
-    i : :py:`In(stream.Signature({"a": lanes * unsigned(8), "format": 3, "tag": tag}))`
+    i : :py:`In(stream.Signature({"a": lanes * unsigned(8), "format": 3, "half": 2, "tag": tag}))`
         Codes, and their format as its index in :data:`~mantissa.fixed.NAMES`.
     o : :py:`Out(stream.Signature({"a": lanes * unsigned(19), "value": lanes * signed(19), "tag": tag}))`
         Magnitudes with the sign above, and the same numbers signed.
@@ -113,7 +130,8 @@ class VectorDecode(wiring.Component):
         self.formats = check_formats(formats)
         self.tag = check_positive("Tag", tag)
         super().__init__({
-            "i": In(stream.Signature(data.StructLayout({"a": data.ArrayLayout(unsigned(8), lanes), "format": FORMAT, "tag": tag}))),
+            "i": In(stream.Signature(data.StructLayout({"a": data.ArrayLayout(unsigned(8), lanes), "format": FORMAT, "half": 2,
+                                                             "tag": tag}))),
             "o": Out(stream.Signature(data.StructLayout({
                 "a": operands(lanes), "value": data.ArrayLayout(signed(BITS + 1), lanes), "tag": tag}))),
         })
@@ -127,8 +145,12 @@ class VectorDecode(wiring.Component):
         with m.If(advance):
             m.d.sync += [valid.eq(i.valid), o.valid.eq(valid), tag.eq(i.p.tag), output.tag.eq(tag)]
             for n in range(self.lanes):
+                byte = i.p.a[n]
+                code = Mux(i.p.half == 0, byte, Mux(i.p.half == 2, byte[4:], byte[:4]))
+                found = Mux(i.p.half == 3, _paired(m, self.formats, byte, i.p.format, swapped=False),
+                            _decoded(m, self.formats, code, i.p.format))
                 sign, magnitude = decoded[n][BITS], decoded[n][:BITS]
-                m.d.sync += [decoded[n].eq(_decoded(m, self.formats, i.p.a[n], i.p.format)), output.a[n].eq(decoded[n]),
+                m.d.sync += [decoded[n].eq(found), output.a[n].eq(decoded[n]),
                              output.value[n].eq((Cat(magnitude, Const(0, 1)) ^ sign.replicate(BITS + 1)) + sign)]
         return m
 
@@ -137,7 +159,8 @@ class WeightDecode(wiring.Component):
     """Codes of weight tiles as operands of the array.
 
     One row per cycle, two cycles of latency. In MXFP4 a row of exponents, one per column, comes before the ``rows`` rows of a tile,
-    which are E2M1 codes; it takes a cycle and makes no row.
+    which are E2M1 codes; it takes a cycle and makes no row. Where ``pair`` is set, each half of a byte is a code of one of
+    :data:`~mantissa.program.PAIRED`, and the number is the upper one's plus ``2**PAIR_SHIFT`` times the lower one's.
 
     Parameters
     ----------
@@ -148,7 +171,7 @@ class WeightDecode(wiring.Component):
 
     Members
     -------
-    i : :py:`In(stream.Signature({"b": columns * unsigned(8), "format": 3}))`
+    i : :py:`In(stream.Signature({"b": columns * unsigned(8), "format": 3, "pair": 1}))`
         Codes, and their format, which changes only between tiles; of exponents four bits count, and 15 is 14.
     o : :py:`Out(stream.Signature({"w": columns * unsigned(19)}))`
         Magnitudes with the sign above.
@@ -164,7 +187,7 @@ class WeightDecode(wiring.Component):
         self.columns = check_positive("Columns", columns)
         self.formats = check_formats(formats, WEIGHTS)
         super().__init__({
-            "i": In(stream.Signature(data.StructLayout({"b": data.ArrayLayout(unsigned(8), columns), "format": FORMAT}))),
+            "i": In(stream.Signature(data.StructLayout({"b": data.ArrayLayout(unsigned(8), columns), "format": FORMAT, "pair": 1}))),
             "o": Out(stream.Signature(data.StructLayout({"w": operands(columns)}))),
         })
         self.busy = Signal()
@@ -189,7 +212,9 @@ class WeightDecode(wiring.Component):
         with m.If(advance):
             m.d.sync += [valid.eq(i.valid & ~(blocks & head)), shifts.eq(blocks), o.valid.eq(valid)]
             for n in range(self.columns):
-                m.d.sync += [decoded[n].eq(_decoded(m, self.formats, i.p.b[n], i.p.format)), output.w[n].eq(decoded[n])]
+                found = Mux(i.p.pair, _paired(m, self.formats, i.p.b[n], i.p.format, swapped=True),
+                            _decoded(m, self.formats, i.p.b[n], i.p.format))
+                m.d.sync += [decoded[n].eq(found), output.w[n].eq(decoded[n])]
                 if "mxfp4" in self.formats:
                     exponent = Cat(exponents[n][0] & ~exponents[n][1:].all(), exponents[n][1:])
                     with m.If(shifts):

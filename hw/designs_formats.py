@@ -10,9 +10,10 @@ import numpy as np
 from ..design import Design, Streams
 from ..fixed import BITS, EXPONENT_MOST, NAMES, WEIGHTS, as_codes, as_fixed, limits
 from ..golden import matmul
+from ..program import PAIRED
 from ..rounding import bound, shift_right
 from .array_weight import WeightStationary
-from .decode import VectorDecode, WeightDecode
+from .decode import PAIR_SHIFT, VectorDecode, WeightDecode
 from .designs_requantize import FixedLane
 
 __all__ = ["DESIGNS", "operand", "value"]
@@ -43,31 +44,45 @@ def _tables(formats: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return np.abs(units) | signs << BITS, units
 
 
+@cache
+def _pairs(formats: Sequence[str], swapped: bool = False) -> np.ndarray:
+    """Operand of both codes of every byte."""
+    codes = np.arange(256)
+    tables = _tables(tuple(name for name in formats if name in PAIRED))[0]
+    low, high = (tables[:, codes >> 4], tables[:, codes & 15]) if swapped else (tables[:, codes & 15], tables[:, codes >> 4])
+    number = value(low) + (value(high) << PAIR_SHIFT)
+    return np.abs(number) | np.where(value(high) != 0, high, low) >> BITS << BITS
+
+
 def _vectors(streams: Streams) -> Streams:
     i = streams["i"]
-    where = np.asarray(i["format"])[:, np.newaxis], np.asarray(i["a"])
-    return {"o": {"a": _tables(NAMES)[0][where], "value": _tables(NAMES)[1][where], "tag": i["tag"]}}
+    codes, which, half = np.asarray(i["a"]), np.asarray(i["format"])[:, np.newaxis], np.asarray(i["half"])[:, np.newaxis]
+    part = np.where(half == 0, codes, np.where(half == 2, codes >> 4, codes & 15))
+    found = np.where(half == 3, _pairs(NAMES)[which, codes], _tables(NAMES)[0][which, part])
+    return {"o": {"a": found, "value": value(found), "tag": i["tag"]}}
 
 
 def _vectors_stimulus(lanes: int, rng: np.random.Generator) -> Streams:
-    """Every code of every format in every lane, in random order."""
+    """Every code of every format in every lane, whole, and a quarter as many halves and pairs, in random order."""
     which, codes = (part.ravel() for part in np.meshgrid(np.arange(len(NAMES)), np.arange(256), indexing="ij"))
+    half = np.concatenate([np.zeros(len(codes), np.int64), rng.integers(1, 4, len(codes) // 4)])
+    which, codes = (np.concatenate([part, rng.choice(part, len(codes) // 4)]) for part in (which, codes))
     order = rng.permutation(len(codes))
     a = np.stack([codes[order] ^ rng.integers(256) for _ in range(lanes)], axis=1)
-    return {"i": {"a": a, "format": which[order], "tag": rng.integers(0, 2, len(codes))}}
+    return {"i": {"a": a, "format": which[order], "half": half[order], "tag": rng.integers(0, 2, len(codes))}}
 
 
 def _weights(rows: int, streams: Streams) -> Streams:
     i = streams["i"]
     out, left = [], 0
     exponents = np.zeros(np.shape(i["b"])[1], np.int64)
-    for codes, which in zip(np.asarray(i["b"]), np.asarray(i["format"]), strict=True):
+    for codes, which, pair in zip(np.asarray(i["b"]), np.asarray(i["format"]), np.asarray(i["pair"]), strict=True):
         blocks = WEIGHTS[which] == "mxfp4"
         if blocks and not left:
             exponents, left = np.minimum(codes & 15, EXPONENT_MOST), rows
             continue
         left -= blocks
-        found = _tables(WEIGHTS)[0][which, codes]
+        found = _pairs(WEIGHTS, True)[which, codes] if pair else _tables(WEIGHTS)[0][which, codes]
         out.append((found & (1 << BITS) - 1) << (exponents if blocks else 0) | found >> BITS << BITS)
     return {"o": {"w": np.array(out)}}
 
@@ -76,13 +91,25 @@ def _weights_stimulus(rows: int, columns: int, rng: np.random.Generator) -> Stre
     """Tiles of random formats, as many of MXFP4 as of all others."""
     which = np.where(rng.random(120) < 0.5, len(NAMES), rng.integers(0, len(NAMES), 120))
     formats = np.repeat(which, rows + (which == len(NAMES)))
-    return {"i": {"b": rng.integers(0, 256, (len(formats), columns)), "format": formats}}
+    pair = np.isin(formats, [NAMES.index(name) for name in PAIRED]) & (rng.random(len(formats)) < 0.5)
+    return {"i": {"b": rng.integers(0, 256, (len(formats), columns)), "format": formats, "pair": pair.astype(np.int64)}}
 
 
 def _array(rows: int, streams: Streams) -> Streams:
-    a, swap, w = (value(np.asarray(part)) for part in (streams["i"]["a"], streams["i"]["swap"], streams["i_w"]["w"]))
-    tiles = w[:len(w) // rows * rows].reshape(-1, rows, w.shape[1])
-    return {"o": {"sum": matmul(a[:, np.newaxis, :], tiles[np.cumsum(swap) - 1])[:, 0, :]}}
+    i = streams["i"]
+    a, w = value(np.asarray(i["a"])), value(np.asarray(streams["i_w"]["w"]))
+    tiles = w[:len(w) // rows * rows].reshape(-1, rows, w.shape[1])[np.cumsum(i["swap"]) - 1]
+    a1, a0 = _split(a)
+    w0, w1 = _split(tiles)
+    pairs = (a0[:, :, np.newaxis] * w0 + a1[:, :, np.newaxis] * w1).sum(axis=1)
+    sums = matmul(a[:, np.newaxis, :], tiles)[:, 0, :]
+    return {"o": {"sum": np.where(np.asarray(i["pair"])[:, np.newaxis], pairs, sums)}}
+
+
+def _split(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Upper and lower number of a pair."""
+    upper = number + (1 << PAIR_SHIFT - 1) >> PAIR_SHIFT
+    return upper, number - (upper << PAIR_SHIFT)
 
 
 def _array_stimulus(rows: int, columns: int, rng: np.random.Generator) -> Streams:
@@ -96,7 +123,16 @@ def _array_stimulus(rows: int, columns: int, rng: np.random.Generator) -> Stream
         return magnitude | rng.integers(0, 2, shape) << BITS
     a, w = numbers(len(swap), rows), numbers(60 * rows, columns)
     a[0], w[:rows] = most, 2 * most + 1
-    return {"i": {"a": a, "swap": swap}, "i_w": {"w": w}}
+
+    def pairs(*shape: int) -> np.ndarray:
+        upper, lower = np.where(rng.random((2, *shape)) < 0.3, rng.choice([-12, 12, 0], (2, *shape)), rng.integers(-12, 13, (2, *shape)))
+        return operand((upper << PAIR_SHIFT) + lower)
+    # Every other tile is of pairs.
+    tile = np.cumsum(swap) - 1
+    pair = tile % 2
+    a = np.where(pair[:, np.newaxis], pairs(*a.shape), a)
+    w = np.where((np.arange(len(w)) // rows % 2)[:, np.newaxis], pairs(*w.shape), w)
+    return {"i": {"a": a, "swap": swap, "pair": pair}, "i_w": {"w": w}}
 
 
 def _lane(depth: int, zero_point: int, low: int, high: int, streams: Streams) -> Streams:

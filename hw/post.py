@@ -50,8 +50,10 @@ class Post(wiring.Component):
         Take ``params`` and ``output`` as the first addresses.
     advance : :py:`In(1)`
         Whether each channel tile has parameters of its own.
-    params, output, output_step, output_wrap, zero_point, low, high, format
-        The instruction's fields; ``format``, that of what is written, only where there are several.
+    params, output, output_step, output_wrap, zero_point, low, high, format, half
+        The instruction's fields; ``format`` and ``half``, those of what is written, only where there are several formats.
+    write_halves : :py:`Out(2)`
+        Which halves of the bytes are written; where there are several formats.
     written : :py:`Out(1)`
         A word is written in this cycle, at ``write_address``.
     fault : :py:`Out(1)`
@@ -78,7 +80,7 @@ class Post(wiring.Component):
             "param_data": In(8 * self.param_bytes * requantizers),
             "write_address": Out(ceil_log2(depth)), "write_enable": Out(1), "write_data": Out(8 * lanes),
             "written": Out(1), "fault": Out(1), "fault_address": Out(24),
-        } | ({"format": In(FORMAT)} if self.wide else {}))
+        } | ({"format": In(FORMAT), "half": In(2), "write_halves": Out(2)} if self.wide else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -156,8 +158,12 @@ class Post(wiring.Component):
         word = Signal(8 * self.lanes, reset_less=True)
         full, end = Signal(), Signal(reset_less=True)
         m.d.sync += full.eq(o.valid & (group == groups - 1))
+        codes = [lane.o.p.y for lane in lanes]
+        if self.wide:
+            codes = [Mux(self.half == 0, y.as_unsigned(), Cat(y[:4], y[:4])) for y in codes]
+            m.d.comb += self.write_halves.eq(Mux(self.half == 0, 3, self.half))
         with m.If(o.valid):
-            m.d.sync += [word.eq(Cat(word[8 * len(lanes):], *(lane.o.p.y for lane in lanes))),
+            m.d.sync += [word.eq(Cat(word[8 * len(lanes):], *codes)),
                          end.eq(o.p.tag), group.eq(Mux(group == groups - 1, 0, group + 1))]
         # Known when the address is: a register that 16 or more enables of the memory wait for.
         beyond, bits = Signal(), ceil_log2(self.depth)

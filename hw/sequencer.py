@@ -8,7 +8,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..program import BYTES, FORMATS, Op
+from ..program import BYTES, FORMATS, PAIRED, Op
 from ..registers import LOG_FIELDS, Code, Control, State
 from .feed import FLAGS
 from .loops import ADDRESS_BITS, FIELDS, LoopNest
@@ -134,8 +134,12 @@ class Sequencer(wiring.Component):
                 if len(self.formats) > 1:
                     known = [FORMATS.index(name) for name in self.formats]
                     numbers = [code for code in known if FORMATS[code] != "mxfp4"]
-                    with m.Elif(~(word.format_a.matches(*numbers) & word.format_w.matches(*known) & word.format_o.matches(*numbers))):
-                        m.d.comb += [problem.code.eq(Code.FORMAT), problem.word.eq(Cat(word.format_a, word.format_w, word.format_o))]
+                    pairs = [code for code in known if FORMATS[code] in PAIRED]
+                    paired = (word.op == Op.MATMUL) & word.format_a.matches(*pairs) & word.format_w.matches(*pairs)
+                    right = word.format_a.matches(*numbers) & word.format_w.matches(*known) & word.format_o.matches(*numbers)
+                    with m.Elif(~right | (word.half_a == 3) & ~paired | (word.half_o == 3)):
+                        m.d.comb += [problem.code.eq(Code.FORMAT), problem.word.eq(Cat(
+                            word.format_a, word.format_w, word.format_o, word.half_a, word.half_o))]
             with m.Case(Phase.BEGIN):
                 m.d.sync += phase.eq(Phase.RUN)
             with m.Case(Phase.RUN):

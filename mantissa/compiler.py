@@ -10,14 +10,14 @@ from dataclasses import replace
 from math import prod
 
 from .compiler_check import verify
-from .compiler_emit import blocks, instruction, params_image, weights_image
+from .compiler_emit import blocks, halves, instruction, params_image, weights_image
 from .compiler_place import Place
 from .compiler_plan import plan, prove
 from .compiler_result import Check, Compiled, Layer
 from .compiler_tasks import Task, Tasks, normalise
 from .errors import MantissaError
 from .graph import Graph
-from .program import BYTES, Instruction, Op, encode
+from .program import BYTES, PAIRED, Instruction, Op, encode
 from .registers import ACC_BITS, PARAM_STRIDE, WIDE_ACC_BITS, Capability
 
 __all__ = ["BATCH_MOST", "Check", "Compiled", "Layer", "compile"]
@@ -39,9 +39,10 @@ def _tile(tasks: Tasks, places: Mapping[str, Place], capability: Capability) -> 
         sources, out = [places[name] for name in task.inputs], places[task.output]
         most = capability.accumulators if task.op is Op.MATMUL else 1 << 24
         at = (len(weights) // capability.array, len(params) // PARAM_STRIDE)
-        group = [instruction(task, block, sources, out, *at) for block in blocks(*out.positions, most)]
-        weights += weights_image(task, sources[0])
-        params += params_image(task, capability.array)
+        group = [instruction(task, block, half, sources, out, *at)
+                 for half in halves(task, sources[0], out) for block in blocks(*out.positions, most)]
+        weights += weights_image(task, sources[0], out)
+        params += params_image(task, out)
         groups.append(group)
     groups.append([Instruction()])
     return groups, bytes(weights), bytes(params)
@@ -53,6 +54,20 @@ def _formats(tasks: Tasks, capability: Capability) -> None:
         for name in (task.format_a, task.format_w, task.format_o):
             if name not in capability.formats:
                 raise MantissaError(f"Layer {task.name} must be in formats of the device ({', '.join(capability.formats)}), not {name}")
+
+
+def _packed(graph: Graph, tasks: Tasks, capability: Capability) -> set[str]:
+    """Tensors that lie two codes to a byte: of more channels than fit a word otherwise, and not multiplied with wider weights."""
+    found = {name for name in (graph.input, *(task.output for task in tasks.tasks))
+             if graph.tensors[name].format in PAIRED and graph.tensors[name].shape[-1] > capability.array}
+    for task in tasks.tasks:
+        if task.op is Op.MATMUL and task.format_w not in PAIRED:
+            found.discard(tasks.root(task.inputs[0]))
+    for task in [task for _ in tasks.tasks for task in tasks.tasks]:           # as often as one can be the reason of another
+        roots = {tasks.root(name) for name in task.inputs}
+        if task.op is Op.ADD and not roots <= found:
+            found -= roots
+    return found
 
 
 def _fits(what: str, need: int, have: int, unit: str) -> None:
@@ -72,7 +87,8 @@ def _encode(tasks: Tasks, groups: list[list[Instruction]]) -> bytes:
 
 def _build(graph: Graph, tasks: Tasks, ranges: Mapping[str, tuple[int, int]], capability: Capability, keep_all: bool,
            batch: int) -> Compiled:
-    places = plan(graph, tasks, capability.array, capability.activation_words, batch=batch, keep_all=keep_all)
+    places = plan(graph, tasks, capability.array, capability.activation_words, batch=batch, keep_all=keep_all,
+                  packed=_packed(graph, tasks, capability))
     groups, weights, params = _tile(tasks, places, capability)
     _fits("Weight", len(weights) // capability.array, capability.weight_words, f"words of {capability.array} bytes")
     _fits("Parameter", len(params) // PARAM_STRIDE, capability.param_channels, "channels")

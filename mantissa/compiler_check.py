@@ -101,8 +101,10 @@ def _plan(compiled: Compiled, found: Mapping[str, np.ndarray]) -> Check:
     return _same("plan", {name: found[name][:compiled.batch] for name in back}, back)
 
 
-def _written(compiled: Compiled, first: int, last: int) -> Iterator[int]:
+def _written(compiled: Compiled, first: int, last: int, half: int) -> Iterator[int]:
     for one in compiled.instructions[first:last + 1]:
+        if one.half_o not in (0, half):
+            continue
         counts = [loop.count for loop in one.loops]
         each = counts[0] * counts[1] if one.op is Op.MATMUL else counts[3] * counts[4]
         address = one.output
@@ -112,14 +114,17 @@ def _written(compiled: Compiled, first: int, last: int) -> Iterator[int]:
 
 
 def _tile(compiled: Compiled) -> Check:
-    """The instructions of each layer write each word of its output once."""
+    """The instructions of each layer write each word of its output once, or each half of it."""
     elements = 0
     for layer in compiled.layers:
         place = layer.place
-        words = sorted(_written(compiled, layer.first_pc, layer.last_pc))
-        if words != list(range(place.base_word, place.base_word + place.words)):
-            raise MantissaError(f"Step tile does not write each word of layer {layer.name} once")
-        elements += len(words)
+        for half in (1, 2) if place.packed else (1,):
+            vectors = (place.vectors + (half == 1)) // 2 if place.packed else place.vectors
+            words = sorted(_written(compiled, layer.first_pc, layer.last_pc, half))
+            if words != [word for word in range(place.base_word, place.base_word + place.words)
+                         if (word - place.base_word) % place.tiles < vectors]:
+                raise MantissaError(f"Step tile does not write each word of layer {layer.name} once")
+            elements += len(words)
     return Check(step="tile", elements=elements)
 
 

@@ -1,8 +1,8 @@
 """Proof that no accumulator overflows, and the plan of the activation memory."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -81,13 +81,14 @@ def _lives(graph: Graph, tasks: Tasks, places: Mapping[str, Place], keep_all: bo
             for name in first]
 
 
-def _unplaced(graph: Graph, tasks: Tasks, array: int, batch: int) -> dict[str, Place]:
+def _unplaced(graph: Graph, tasks: Tasks, array: int, batch: int, packed: Collection[str]) -> dict[str, Place]:
     """Every tensor's place but for its address. A reshaped tensor lies as its source does, and so does what is computed
     from it word by word."""
     places: dict[str, Place] = {}
 
     def add(name: str, source: tuple[int, ...] | None) -> None:
-        places[name] = Place(base_word=0, shape=graph.tensors[name].shape, array=array, samples=batch, source=source)
+        places[name] = Place(base_word=0, shape=graph.tensors[name].shape, array=array, samples=batch, source=source,
+                             packed=tasks.root(name) in packed)
         for other, inner in tasks.alias.items():
             if inner == name:
                 same = graph.tensors[other].shape == graph.tensors[name].shape
@@ -103,7 +104,8 @@ def _unplaced(graph: Graph, tasks: Tasks, array: int, batch: int) -> dict[str, P
     return places
 
 
-def plan(graph: Graph, tasks: Tasks, array: int, words: int, *, batch: int = 1, keep_all: bool = False) -> dict[str, Place]:
+def plan(graph: Graph, tasks: Tasks, array: int, words: int, *, batch: int = 1, keep_all: bool = False,
+         packed: Collection[str] = ()) -> dict[str, Place]:
     """Place of every tensor.
 
     Parameters
@@ -116,18 +118,20 @@ def plan(graph: Graph, tasks: Tasks, array: int, words: int, *, batch: int = 1, 
         Samples computed together.
     keep_all
         Never reuse memory, so that every tensor can be read afterwards.
+    packed
+        Tensors, not reshaped ones, that lie two codes to a byte.
 
     Raises
     ------
     MantissaError
         If the memory is too small; says by how much.
     """
-    places = _unplaced(graph, tasks, array, batch)
+    places = _unplaced(graph, tasks, array, batch, packed)
     lives = _lives(graph, tasks, places, keep_all)
     bases = allocate(lives)
     need = max(bases[life.name] + life.words for life in lives)
     if need > words:
         raise MantissaError(f"Activation memory must have {need} words of {array} bytes for this model, "
                             f"{need - words} more than the {words} there are")
-    return {name: Place(base_word=bases[tasks.root(name)], shape=place.shape, array=array, samples=batch, source=place.source)
+    return {name: replace(place, base_word=bases[tasks.root(name)])
             for name, place in places.items()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from .fixed import EXPONENT_MOST, as_fixed, quantized
 from .golden import requantize
-from .program import BYTES, FORMATS, TABLE, Instruction, Op, decode, encode
+from .program import BYTES, FORMATS, PAIRED, TABLE, Instruction, Op, decode, encode
 from .registers import PARAM_STRIDE, WIDE_PARAM_BYTES, Capability, Code
 
 __all__ = ["Memories", "Run", "run", "unpack_params"]
@@ -121,12 +121,18 @@ def _check(addresses: np.ndarray, size: int) -> None:
 
 def _read(instruction: Instruction, memory: np.ndarray, address: np.ndarray, y: np.ndarray,
           x: np.ndarray) -> np.ndarray:
-    """Words of some steps in units, with ``pad`` for those outside the image: int64, (..., array)."""
+    """Words of some steps in units, with ``pad`` for those outside the image: int64, (..., array), or (..., 2 * array) of pairs."""
     inside = (y >= 0) & (y < instruction.height) & (x >= 0) & (x < instruction.width)
     _check(address[inside], len(memory))
     words = memory[np.where(inside, address, 0)]
     words[~inside] = instruction.pad
-    return as_fixed(FORMATS[instruction.format_a], words)
+    return as_fixed(FORMATS[instruction.format_a], _halves(words, instruction.half_a))
+
+
+def _halves(words: np.ndarray, half: int, axis: int = -1) -> np.ndarray:
+    """Codes of bytes: whole, the lower or the upper half, or both, one after the other."""
+    codes = words.view(np.uint8)
+    return (codes, codes & 15, codes >> 4, np.concatenate([codes & 15, codes >> 4], axis=axis))[half]
 
 
 def _outputs(instruction: Instruction, tiles: int, each: int) -> np.ndarray:
@@ -142,8 +148,14 @@ def _emit(instruction: Instruction, memories: Memories, address: np.ndarray, val
     channels = params + np.arange(value.shape[-1])
     _check(channels, len(memories.bias))
     _check(address, len(memories.activations))
-    memories.activations[address] = _codes(instruction, value + memories.bias[channels], memories.multiplier[channels],
-                                           memories.shift[channels])
+    _write(instruction, memories, address, _codes(instruction, value + memories.bias[channels], memories.multiplier[channels],
+                                                  memories.shift[channels]))
+
+
+def _write(instruction: Instruction, memories: Memories, address: np.ndarray, codes: np.ndarray) -> None:
+    codes, old = codes.astype(np.int8).view(np.uint8), memories.activations[address].view(np.uint8)
+    merged = (codes, old & 0xf0 | codes & 15, old & 15 | codes << 4)[instruction.half_o]
+    memories.activations[address] = merged.view(np.int8)
 
 
 def _codes(instruction: Instruction, value: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray) -> np.ndarray:
@@ -155,14 +167,14 @@ def _codes(instruction: Instruction, value: np.ndarray, multiplier: np.ndarray |
 
 
 def _tile(instruction: Instruction, memories: Memories, n: int) -> np.ndarray:
-    """The n-th weight tile in units, (array, array)."""
+    """The n-th weight tile in units, (array, array), or (2 * array, array) of pairs."""
     array, name = memories.weights.shape[1], FORMATS[instruction.format_w]
     size = array + (name == "mxfp4")
     base = instruction.weights + n * size
     _check(base + np.arange(size), len(memories.weights))
     words = memories.weights[base:base + size]
     if name != "mxfp4":
-        return as_fixed(name, words)
+        return as_fixed(name, _halves(words, 3 if instruction.half_a == 3 else 0, axis=0))
     exponents: np.ndarray = np.minimum(words[0].astype(np.int64) & 15, EXPONENT_MOST)
     units: np.ndarray = as_fixed("e2m1", words[1:]) << exponents
     return units
@@ -216,14 +228,16 @@ def _emit_add(instruction: Instruction, memories: Memories, address: np.ndarray,
         value = (biased * memories.multiplier[channels]).sum(axis=(1, 2))
     else:                                                   # 64 bits could overflow
         value = (biased.astype(object) * memories.multiplier[channels].astype(object)).sum(axis=(1, 2))
-    memories.activations[address] = _codes(instruction, value, 1, memories.shift[channels[0]])
+    _write(instruction, memories, address, _codes(instruction, value, 1, memories.shift[channels[0]]))
 
 
 def _check_formats(instruction: Instruction, formats: tuple[str, ...]) -> None:
     codes = instruction.format_a, instruction.format_w, instruction.format_o
     known = [FORMATS[code] if code < len(FORMATS) else None for code in codes]
-    if not set(known) <= set(formats) or "mxfp4" in (known[0], known[2]):
-        raise _Stop(Code.FORMAT, codes[0] | codes[1] << 4 | codes[2] << 8)
+    halves = instruction.half_a, instruction.half_o
+    paired = instruction.op is Op.MATMUL and known[0] in PAIRED and known[1] in PAIRED
+    if not set(known) <= set(formats) or "mxfp4" in (known[0], known[2]) or halves[0] == 3 and not paired or halves[1] == 3:
+        raise _Stop(Code.FORMAT, codes[0] | codes[1] << 4 | codes[2] << 8 | halves[0] << 12 | halves[1] << 14)
 
 
 def _execute(image: bytes, memories: Memories, capability: Capability) -> int | None:
@@ -235,7 +249,7 @@ def _execute(image: bytes, memories: Memories, capability: Capability) -> int | 
     if instruction.op is Op.HALT:
         return None
     if capability.formats == ("int8",):
-        instruction = replace(instruction, format_a=0, format_w=0, format_o=0)
+        instruction = replace(instruction, format_a=0, format_w=0, format_o=0, half_a=0, half_o=0)
     _check_formats(instruction, capability.formats)
     if instruction.op is Op.MATMUL:
         return _matmul(instruction, memories, capability.accumulators)

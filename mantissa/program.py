@@ -50,7 +50,11 @@ emitted is instead::
     as_codes(format_o, (value + bias) * multiplier, shift)
 
 negative products counting as 0 if ``low`` is 0 or more; ``zero_point`` and ``high`` are not looked at. Hardware generated for int8 alone
-looks at none of the three fields.
+looks at none of these fields, and those of the next paragraph.
+
+A byte can hold two 4-bit codes, for channels ``array`` apart. ``half_a`` 1 or 2 reads the lower or the upper four bits of every byte;
+3, for MATMUL with formats of :data:`PAIRED`, both, and weights likewise: a step then multiplies ``2 * array`` channels, and row ``r`` of a
+tile has the weights of lanes ``r`` and ``r + array``. ``half_o`` 1 or 2 writes the lower or the upper four bits, and leaves the others.
 """
 from __future__ import annotations
 
@@ -60,13 +64,16 @@ from enum import IntEnum
 
 from .fixed import WEIGHTS
 
-__all__ = ["BYTES", "FORMATS", "LOOPS", "Field", "Instruction", "Loop", "Op", "TABLE", "decode", "encode", "listing"]
+__all__ = ["BYTES", "FORMATS", "LOOPS", "PAIRED", "Field", "Instruction", "Loop", "Op", "TABLE", "decode", "encode", "listing"]
 
 LOOPS = 6
 BYTES = 64
 
 FORMATS = WEIGHTS
 """Formats by code; the last one is for weights alone."""
+
+PAIRED = ("int4", "e2m1")
+"""Formats of which two products can be added in one multiplier."""
 
 
 class Op(IntEnum):
@@ -108,6 +115,8 @@ class Instruction:
     format_a: int = 0
     format_w: int = 0
     format_o: int = 0
+    half_a: int = 0
+    half_o: int = 0
     loops: tuple[Loop, ...] = field(default=(Loop(),) * LOOPS)
 
 
@@ -137,7 +146,8 @@ def _table() -> tuple[Field, ...]:
     for n in range(LOOPS):
         layout += [(f"loop{n}.count", 12, False, 1), (f"loop{n}.address", 19, True, 0),
                    (f"loop{n}.y", 11, True, 0), (f"loop{n}.x", 11, True, 0)]
-    layout += [("format_a", 4, False, 0), ("format_w", 4, False, 0), ("format_o", 4, False, 0)]
+    layout += [("format_a", 4, False, 0), ("format_w", 4, False, 0), ("format_o", 4, False, 0),
+               ("half_a", 2, False, 0), ("half_o", 2, False, 0)]
     table, low = [], 0
     for name, width, signed, offset in layout:
         table.append(Field(name, low, width, signed, offset))

@@ -44,7 +44,7 @@ class Code(IntEnum):
     WATCHDOG = 3          # no progress
     END = 4               # ran past the last instruction
     SIZE = 5              # more positions than accumulators
-    FORMAT = 6            # unknown format, or one the hardware does not have
+    FORMAT = 6            # unknown format, one the hardware does not have, or not for halves of bytes
 
 
 class Control(IntEnum):
@@ -81,7 +81,7 @@ REGISTERS = tuple(Register(name, 4 * n, access, text) for n, (name, access, text
     ("RESERVED2", "ro", "0"),
     ("CONTROL", "rw", "write START or STOP; reads 0"),
     ("STATUS", "ro", "state (7:0), error code (15:8), program counter (31:16)"),
-    ("FAULT", "ro", "offending word: operation, address, count, or format_a (3:0), format_w (7:4), format_o (11:8)"),
+    ("FAULT", "ro", "offending word: operation, address, count, or format_a (3:0), _w (7:4), _o (11:8), half_a (13:12), _o (15:14)"),
     ("CYCLES", "ro", "clock cycles of the last program, from start to halt"),
     ("LINK_CRC", "ro", "frames dropped for their checksum"),
     ("LINK_FRAMING", "ro", "frames dropped for their coding, version or length, and UART framing errors"),

@@ -11,7 +11,7 @@ from mantissa import interpreter
 from mantissa.config import Config
 from mantissa.hw.core import Core
 from mantissa.fixed import NAMES, limits
-from mantissa.program import FORMATS, Instruction, Loop, Op
+from mantissa.program import FORMATS, PAIRED, Instruction, Loop, Op
 from mantissa.registers import PARAM_STRIDE, Capability, Code, State, pack_param
 from mantissa.sim_tb import system
 from mantissa.sim_tb.verilator import Harness
@@ -202,13 +202,40 @@ def test_formats(universal: tuple[Config, Harness], a: str, w: str, stall: str) 
     assert got.status & 0xff == State.DONE
 
 
-@pytest.mark.parametrize("fields", [{"format_a": 6}, {"format_a": 15}, {"format_o": 6}, {"format_w": 7, "format_a": 2}, {"format_w": 15}])
+@pytest.mark.parametrize("stall", ["none", "random"])
+@pytest.mark.parametrize("o", NAMES)
+@pytest.mark.parametrize("w", PAIRED)
+@pytest.mark.parametrize("a", PAIRED)
+def test_halves(universal: tuple[Config, Harness], a: str, w: str, o: str, stall: str) -> None:
+    """Two codes to a byte, multiplied in pairs, and halves of bytes read and written by every operation."""
+    config, model = universal
+    rng = np.random.default_rng([PAIRED.index(a), PAIRED.index(w), NAMES.index(o)])
+    program = [
+        *(replace(with_formats(conv(height=4, width=4, inner=2, outer=2, kernel=3, pad=1, target=100), a, w, o, -128), half_a=3,
+                  half_o=half) for half in (1, 2)),
+        *(replace(with_formats(window(op, count=6, size=4 if op is Op.MAX else 2, source=100, target=target, tiles=2, gap=gap, params=16),
+                               o, "int8", a, 0), half_a=int(rng.integers(3)), half_o=int(rng.integers(3)))
+          for op, target, gap in ((Op.MAX, 140, 0), (Op.SUM, 145, 0), (Op.ADD, 160, 4))),
+        replace(with_formats(conv(height=3, width=3, inner=2, outer=1, kernel=2, source=140, target=200), a, w, o, 0),
+                half_a=int(rng.integers(4))),
+        Instruction(),
+    ]
+    shifts = [31 + bits(a) + bits(w) + 2 - bits(o), 31 + bits(o) - bits(a)]
+    params = [pack_param(int(rng.integers(-40, 40)), int(rng.integers(1 << 30, 1 << 32)), int(np.clip(shifts[n >= 16], 0, 63)))
+              .ljust(PARAM_STRIDE, b"\0") for n in range(config.param_channels)]
+    got = system.check(model, config, program, replace(images(config, rng), params=b"".join(params)), patience=PATIENCE, stall=stall)
+    assert got.status & 0xff == State.DONE
+
+
+@pytest.mark.parametrize("fields", [{"format_a": 6}, {"format_a": 15}, {"format_o": 6}, {"format_w": 7, "format_a": 2}, {"format_w": 15},
+                                    {"half_a": 3}, {"half_o": 3}, {"half_a": 3, "format_a": 3, "format_w": 6}])
 def test_unknown_format(universal: tuple[Config, Harness], fields: dict[str, int]) -> None:
     config, model = universal
     program = [replace(conv(height=2, width=2, inner=1, outer=1, target=100), **fields)]  # pyright: ignore[reportArgumentType]
     got = system.check(model, config, program, images(config, np.random.default_rng(4)), patience=PATIENCE)
     assert got.status >> 8 & 0xff == Code.FORMAT
-    assert got.fault == fields.get("format_a", 0) | fields.get("format_w", 0) << 4 | fields.get("format_o", 0) << 8
+    places = {"format_a": 0, "format_w": 4, "format_o": 8, "half_a": 12, "half_o": 14}
+    assert got.fault == sum(value << places[name] for name, value in fields.items())
 
 
 def test_weights_end_with_blocks(universal: tuple[Config, Harness]) -> None:

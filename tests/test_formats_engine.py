@@ -18,6 +18,7 @@ from mantissa.errors import MantissaError
 from mantissa.fixed import NAMES, WEIGHTS, as_fixed
 from mantissa.graph import Graph, Rescale, Tensor
 from mantissa.hw.array_weight import WeightStationary
+from mantissa.hw.bank import Bank
 from mantissa.hw.catalog import find
 from mantissa.hw.decode import VectorDecode, WeightDecode
 from mantissa.hw.engine import Accumulate
@@ -75,6 +76,8 @@ def test_every_code_is_decoded(tmp_path: Path) -> None:
     (lambda: Reduce(lanes=2, width=19, acc_width=32), ValueError, "Width of results must be an integer of at least 35, not 32"),
     (lambda: WeightStationary(2, 2, sign_magnitude=True, elastic=True), ValueError,
      "Array of signs and magnitudes must not be packed, elastic or of given widths"),
+    (lambda: WeightStationary(17, 2, sign_magnitude=True), ValueError, "Rows of signs and magnitudes must be at most 16, not 17"),
+    (lambda: Bank(depth=8, lanes=2, halves=True), ValueError, "Bank of halves must be dual"),
 ])
 def test_refused(make: Callable[[], object], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
