@@ -1,9 +1,10 @@
 """What the reconfigurable multiplier-accumulator costs beside its largest member and beside the units it replaces.
 
-    python bench/mac_modes.py [--multiplier lut|dsp]
+    python bench/mac_modes.py [--multiplier lut|dsp] [--ice40]
 
 Every row is synthesised by the recipe of the cost table. The members are the same generator with one mode; the units replaced are the
-cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none.
+cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none. With ``--ice40``, only the
+unit of all modes, without the ECP5's cells, placed and routed on an iCE40.
 """
 from __future__ import annotations
 
@@ -41,7 +42,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--multiplier", choices=("lut", "dsp"), default="lut")
-    multiplier = parser.parse_args(argv).multiplier
+    parser.add_argument("--ice40", action="store_true")
+    args = parser.parse_args(argv)
+    multiplier = args.multiplier
+    if args.ice40:
+        row, = cost([mac_reconfigurable("modes9", ALL, multiplier=multiplier, cells=False)], "ice40", pnr=True, seeds=3)
+        print(f"{row.name}: {row.luteq} LUT, {row.ff} FF, {row.dsp} DSP, {row.fmax} MHz {row.note}")
+        print(*recipe_text("ice40", pnr=True, seeds=3), sep="\n")
+        return
     designs = [mac_reconfigurable("modes9", ALL, multiplier=multiplier),
                *(mac_reconfigurable(mode, (mode,), multiplier=multiplier) for mode in ALL)]
     whole, *members = cost(designs)

@@ -32,9 +32,9 @@ class MacReconfigurable(wiring.Component):
 
     An operand word holds one number of 16 bits, two of 8 or four of 4, as ``mode`` says; ``sum`` is, lane by lane, that of the products of
     ``a`` and ``b`` over the transactions from the latest with ``first`` set through the one with ``last`` set, which emits it. All of them
-    have one mode. No pause between dot products, of the same mode or another; latency from ``last`` is 12 cycles with words of more than 8
-    bits of significand, fewer without (9 to 11). The accumulator is the output register: sums that are not taken stop the unit. Before the
-    first ``first`` they are unspecified.
+    have one mode. No pause between dot products, of the same mode or another; latency from ``last`` is 12 cycles, with DSPs 11; without
+    them 10 where no significand has more than 8 bits and 9 where none has more than 4. The accumulator is the output register: sums that
+    are not taken stop the unit. Before the first ``first`` they are unspecified.
 
     A lane's sum is two's complement in units of 2 ** :attr:`~.mac_modes.Mode.unit`, exact; those of BF16 and E5M2, whose exact sums are
     wider than their lanes, are exact over a window: products whose exponents' sum is below it count as zero, those above
