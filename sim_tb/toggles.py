@@ -47,7 +47,7 @@ def toggles(design: Design, *, streams: int = 512, cycles: int = 40, store: Path
         raise MantissaError(f"Design must have modes, unlike {design.name}")
     if streams % 64 or streams < 64 or cycles < 1:
         raise MantissaError(f"Streams must be a multiple of 64 and cycles positive, not {streams} and {cycles}")
-    netlist = synthesise(verilog_of(design), design.name, Recipe(family="ecp5", dsp=False), store=store)
+    netlist = synthesise(verilog_of(design), design.name, Recipe(family="ecp5", dsp=design.params.get("dsp") is not False), store=store)
     module = top_of(json.loads(netlist.read_text()))
     layout = ports(used(design.component()))[0]["i"]
     found = {}
