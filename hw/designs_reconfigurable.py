@@ -42,7 +42,7 @@ def _products(mode: Mode, a: npt.NDArray[Any], b: npt.NDArray[Any]) -> tuple[npt
         units = (values * 2.0 ** (-mode.unit // 2)).astype(np.int64).astype(object if mode.lanes == 1 else np.int64)
         return units[a] * units[b], flags
     assert isinstance(fmt, Float)
-    exponent = np.maximum(np.frexp(np.abs(values))[1] - 1, 1 - fmt.bias)
+    exponent = np.where(values == 0, 1 - fmt.bias, np.maximum(np.frexp(np.abs(values))[1] - 1, 1 - fmt.bias))
     significand = np.ldexp(values, fmt.man - exponent).astype(np.int64).astype(object)
     total = exponent[a] + exponent[b] + 2 * fmt.bias
     low, high = mode.window
@@ -107,6 +107,8 @@ def _word(rng: np.random.Generator, mode: Mode) -> int:
     bits = WORD // mode.lanes
     table = get_scalar(mode.name).table
     if mode.name == "bf16":
+        if rng.random() < 0.04:
+            return int(rng.choice([0, 1, 1 << 15, 0x6c41]))
         return int(rng.integers(0, 2) << 15 | int(rng.normal(122, 12)) % 256 << 7 | rng.integers(0, 1 << 7))
     if mode.name == "posit16_1" and rng.random() < 0.9:
         run, zeros = rng.integers(1, 16), rng.integers(0, 2)

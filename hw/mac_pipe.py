@@ -1,7 +1,7 @@
 """Registers of a pipeline that moves as a whole, and the kinds of operands that are on their way in it."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_
@@ -94,9 +94,9 @@ class Kinds:
             self._known[name, stage] = self.pipe.register(self.at(name, stage - 1), f"{name}_{stage}")
         return self._known[name, stage]
 
-    def any(self, names: object, stage: int) -> Value:
+    def any(self, names: Collection[str], stage: int) -> Value:
         """Whether operands at ``stage`` are of one of the kinds ``names``, with the fewest gates."""
-        wanted = [name for name in self.names if name in set(names)]            # type: ignore[call-overload]
+        wanted = [name for name in self.names if name in names]
         if len(wanted) in (0, len(self.names)):
             return Const(bool(wanted), 1)
         if len(wanted) == 1:

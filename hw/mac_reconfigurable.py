@@ -32,8 +32,9 @@ class MacReconfigurable(wiring.Component):
 
     An operand word holds one number of 16 bits, two of 8 or four of 4, as ``mode`` says; ``sum`` is, lane by lane, that of the products of
     ``a`` and ``b`` over the transactions from the latest with ``first`` set through the one with ``last`` set, which emits it. All of them
-    have one mode. No pause between dot products, of the same mode or another; latency from ``last`` is 8 cycles. The accumulator is the
-    output register: sums that are not taken stop the unit. Before the first ``first`` they are unspecified.
+    have one mode. No pause between dot products, of the same mode or another; latency from ``last`` is 12 cycles, with DSPs 11; without
+    them 10 where no significand has more than 8 bits and 9 where none has more than 4. The accumulator is the output register: sums that
+    are not taken stop the unit. Before the first ``first`` they are unspecified.
 
     A lane's sum is two's complement in units of 2 ** :attr:`~.mac_modes.Mode.unit`, exact; those of BF16 and E5M2, whose exact sums are
     wider than their lanes, are exact over a window: products whose exponents' sum is below it count as zero, those above
@@ -41,9 +42,9 @@ class MacReconfigurable(wiring.Component):
     (NaR counts as zero, other codes as the number they would be).
 
     That one datapath serves formats by a run-time mode is XR-NPE's idea, of which no hardware is public. The arrangement is ours: signed
-    codes negated in one chain of four pieces; posits unpacked in place, without normalising; two 8 by 8 multipliers, of which each is
-    two 4 by 4 ones when the other rows' bits are held at zero; shifts in levels no wider than any product there; four quarters of an
-    accumulator on one carry chain, whose carry passes or ends by the mode. Factors and shifts that a mode does not use are held at zero.
+    codes negated in one chain of four pieces; posits unpacked in place, without normalising; one array of rows whose bits meet only within
+    their lanes; one shifter whose lanes end by the mode; one ring of chunks whose places the word's 128 bits and the lower half's 64 take
+    in turn; four quarters of an accumulator on one carry chain, whose carry passes or ends by the mode.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ class MacReconfigurable(wiring.Component):
         Whether a quire is accepted that is too narrow for ``depth`` products of some mode. Sums are then exact modulo their lane.
     cells : :class:`bool`
         Whether to instantiate the ECP5's carry cells, or their description.
+    isolate : :class:`bool`
+        Whether parts that a mode does not use, and that would not disturb it, are held at zero as well: saves toggles, costs registers.
 
     Members
     -------

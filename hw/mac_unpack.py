@@ -193,7 +193,7 @@ def _fields(word: Value, select: Select, normal: Sequence[Value], n: int) -> Val
 def _unused(select: Select, n: int, isolate: bool) -> Value:
     """Whether the field at a nibble is to be zero."""
     if n % 2:
-        return negated(select("posit4_1")) if isolate else Const(0, 1)
+        return negated(select("posit4_1")) if isolate else select("int4", "e2m1")
     return negated(select("posit4_1", "e4m3", "e5m2", *["bf16"] * (n == 0)))
 
 

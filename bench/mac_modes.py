@@ -1,0 +1,70 @@
+"""What the reconfigurable multiplier-accumulator costs beside its largest member and beside the units it replaces.
+
+    python bench/mac_modes.py [--multiplier lut|dsp] [--ice40]
+
+Every row is synthesised by the recipe of the cost table. The members are the same generator with one mode; the units replaced are the
+cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none. With ``--ice40``, only the
+unit of all modes, without the ECP5's cells, placed and routed on an iCE40.
+"""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+import sys
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from mantissa.fpga.cost import Cost, cost, recipe_text  # noqa: E402
+from mantissa.hw.designs_reconfigurable import ALL, mac_reconfigurable  # noqa: E402
+from mantissa.hw.mac_modes import MODES  # noqa: E402
+
+__all__ = ["SEPARATE", "main", "ratios"]
+
+SEPARATE = {
+    "int8": "mac_8x8_acc24_lut", "int4": "mac_4x4_acc16_lut", "posit8_0": "mac_posit8_0_acc34_exact_lut",
+    "e4m3": "mac_e4m3_acc45_exact_lut", "e2m1": "mac_e2m1_acc17_lut", "e5m2": "mac_e5m2_acc73_exact_lut",
+    "posit4_1": "mac_posit4_1_acc26_exact_lut",
+}
+"""Unit of one lane, by mode."""
+
+
+def ratios(whole: Cost, members: Sequence[Cost], separate: Sequence[Cost], field: str) -> tuple[float, float]:
+    """Of ``field``: to the largest member, and to the separate units of all lanes."""
+    lanes = [MODES[mode].lanes if mode in SEPARATE else 1 for mode in ALL]
+    mine, most = getattr(whole, field), max(getattr(row, field) for row in members)
+    return mine / most, mine / sum(n * getattr(row, field) for n, row in zip(lanes, separate, strict=True))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--multiplier", choices=("lut", "dsp"), default="lut")
+    parser.add_argument("--ice40", action="store_true")
+    args = parser.parse_args(argv)
+    multiplier = args.multiplier
+    if args.ice40:
+        row, = cost([mac_reconfigurable("modes9", ALL, multiplier=multiplier, cells=False)], "ice40", pnr=True, seeds=3)
+        print(f"{row.name}: {row.luteq} LUT, {row.ff} FF, {row.dsp} DSP, {row.fmax} MHz {row.note}")
+        print(*recipe_text("ice40", pnr=True, seeds=3), sep="\n")
+        return
+    designs = [mac_reconfigurable("modes9", ALL, multiplier=multiplier),
+               *(mac_reconfigurable(mode, (mode,), multiplier=multiplier) for mode in ALL)]
+    whole, *members = cost(designs)
+    units = dict(zip(SEPARATE, cost(SEPARATE.values()), strict=True))
+    separate = [units.get(mode, member) for mode, member in zip(ALL, members, strict=True)]
+    print("| mode | lanes | member: LUT-eq | FF | DSP | separate unit | LUT-eq | FF |\n| --- | --: | --: | --: | --: | --- | --: | --: |")
+    for mode, member, unit in zip(ALL, members, separate, strict=True):
+        lanes = f"{MODES[mode].lanes} x `{unit.name}`" if mode in SEPARATE else "the member"
+        print(f"| `{mode}` | {MODES[mode].lanes} | {member.luteq} | {member.ff} | {member.dsp} | {lanes} | {unit.luteq} | {unit.ff} |")
+    print(f"\nAll modes: {whole.luteq} LUT-eq, {whole.ff} FF, {whole.dsp} DSP")
+    for field, name in (("luteq", "LUT-eq"), ("ff", "FF")):
+        most, total = ratios(whole, members, separate, field)
+        print(f"{name}: {most:.2f} of the largest member (wanted: 1.10), {total:.2f} of the separate units (wanted: 0.55)")
+    print(*recipe_text("ecp5", pnr=False, seeds=1), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
