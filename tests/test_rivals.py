@@ -27,7 +27,7 @@ from mantissa.hw.mac_grouped import MacGrouped
 from mantissa.hw.mac_lmul import MacLmul
 from mantissa.hw.mac_power import MacPower
 from mantissa.hw.multiply_lmul import MultiplyLmul
-from mantissa.sim_tb.exhaustive import harness, run_cases
+from mantissa.sim_tb.exhaustive import harness, measure, run_cases
 from mantissa.sim_tb.simulate import check
 
 ROOT = Path(__file__).parent.parent
@@ -193,6 +193,18 @@ def test_groups(weight: str) -> None:
         assert design.golden({"i": rows})["o"]["sum"].tolist() == sums
     every = replace(design, stimulus=lambda _: {"i": single})
     assert run_cases(every, harness(design, folder=FOLDER, optimize=0), least=1 << 12).count == 1 << 12
+
+
+@pytest.mark.parametrize(("length", "cycles"), [(12, 12), (9, 9), (8, 9), (1, 9)])
+def test_scaling_hides_behind_nine(length: int, cycles: int) -> None:
+    design = mac_grouped("int4", cells=False)
+    model, taken = harness(design, folder=FOLDER, optimize=0), []
+    for groups in (24, 48):
+        end = (np.arange(1, groups * length + 1) % length == 0).astype(np.int64)
+        rows = {name: np.ones(len(end), np.int64) for name in ("a", "w", "scale")}
+        rows |= {"end": end, "last": (np.cumsum(end) % 8 == 0) * end}
+        taken.append(measure(replace(design, stimulus=lambda _, rows=rows: {"i": rows}), model)["cycles"])
+    assert taken[1] - taken[0] == 24 * cycles
 
 
 @pytest.mark.parametrize("lanes", [4, 64])
