@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from ..design import Design, Streams
 from ..formats import Float, Top, get_scalar
+from .designs_mac import DEPTH, _float_stimulus
 from .mac_lmul import MacLmul, sum_width
 from .multiply_lmul import MultiplyLmul
 
 __all__ = ["LMUL", "lmul", "mac_lmul", "multiply_lmul"]
-
-DEPTH = 256
-"""Transactions in a dot product, at most, unless said otherwise."""
 
 Codes = npt.NDArray[Any]
 
@@ -101,15 +99,7 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
     a, b = _codes(fmt, 1500, rng)
     numbers = np.flatnonzero(np.isfinite(fmt.table[:1 << fmt.exp + fmt.man]))
     largest, least = numbers[-1], numbers[-1] + (1 << fmt.exp + fmt.man)
-    lengths = rng.integers(1, 8, len(a))
-    lengths = np.append(lengths[np.cumsum(lengths) <= len(a)], [depth, depth])
-    end = np.cumsum(lengths) - 1
-    begun = int(end[-1]) + 1 - 2 * depth
-    last = np.isin(np.arange(begun + 2 * depth), end).astype(np.int64)
-    first = np.append(1, last[:-1])
-    last[end[3]] = 0
-    return {"i": {"a": np.append(a[:begun], np.full(2 * depth, largest)), "b": np.append(b[:begun], np.repeat([largest, least], depth)),
-                  "first": first, "last": last}}
+    return _float_stimulus(a, b, int(largest), int(least), depth, rng)
 
 
 def _suffix(offset: str) -> str:

@@ -46,7 +46,8 @@ def _stimulus(lanes: int, depth: int, rng: np.random.Generator) -> Streams:
     more = np.repeat([0, -top, 1 - top, -lanes], depth)
     equal = [mask] * depth * 3 + [0] * depth
     return {"i": {"a": np.array(a + equal, dtype=object), "w": np.array(w + equal, dtype=object), "bias": np.append(bias, more),
-                  "flip": rng.integers(0, 2, size + 4 * depth), "first": np.concatenate([first, *[edge] * 4]), "last": np.concatenate([last, *[edge[::-1]] * 4])}}
+                  "flip": rng.integers(0, 2, size + 4 * depth), "first": np.concatenate([first, *[edge] * 4]),
+                  "last": np.concatenate([last, *[edge[::-1]] * 4])}}
 
 
 def dot_xnor(lanes: int, *, depth: int = DEPTH, cells: bool = True) -> Design:

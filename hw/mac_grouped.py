@@ -93,16 +93,16 @@ class MacGrouped(wiring.Component):
         m.d.comb += [self.i.ready.eq(advance), advance.eq(~(ended & busy)),
                      empty.eq(ResetSignal(allow_reset_less=True) | (~(ended & busy) & ~self.i.valid))]
         with m.If(empty):
-            m.d.sync += [w.eq(0), first.eq(0), end.eq(0)]
+            m.d.sync += [w.eq(0), end.eq(0)]
         with m.Elif(advance):
-            m.d.sync += [w.eq(self.i.p.w), first.eq(opens), end.eq(self.i.p.end | self.i.p.last)]
+            m.d.sync += [w.eq(self.i.p.w), end.eq(self.i.p.end | self.i.p.last)]
         with m.If(advance & self.i.valid):
             m.d.sync += opens.eq(self.i.p.end | self.i.p.last)
         with m.If(advance):
-            m.d.sync += [a.eq(self.i.p.a), last.eq(self.i.p.last)]
+            m.d.sync += [a.eq(self.i.p.a), first.eq(opens), last.eq(self.i.p.last)]
         chain = Chain(m, "chain", cells=self.cells, tied=True)
         product, carry, stages = self._integer(m, advance, chain, a, w) if self.weight == "int4" else self._float(m, advance, a, w)
-        ends = Signal(stages)
+        ends = Signal(stages + 1)
         with m.If(advance):
             m.d.sync += ends.eq(Cat(end, ends))
         m.d.comb += ended.eq(ends[-1])
@@ -111,8 +111,8 @@ class MacGrouped(wiring.Component):
         chain.close()
         with m.If(advance):
             m.d.sync += total.eq(Cat(after))
-        self._scaled(m, busy, ended, after, delayed(m, advance, self.i.p.scale, stages + 1, "scale"),
-                     delayed(m, advance, last, stages, "last"))
+        self._scaled(m, busy, ended, total, delayed(m, advance, self.i.p.scale, stages + 2, "scale"),
+                     delayed(m, advance, last, stages + 1, "last"))
         return m
 
     def _integer(self, m: Module, advance: Value, chain: Chain, a: Value, w: Value) -> tuple[list[Term], Term | int, int]:
@@ -132,7 +132,7 @@ class MacGrouped(wiring.Component):
         terms, carry = shifted(m, advance, list(product), list(steps[:2]), steps[2], Const(1, 1), "term")
         return terms, carry, 2
 
-    def _scaled(self, m: Module, busy: Signal, ended: Value, group_sum: list[Value], scale: Value, last: Value) -> None:
+    def _scaled(self, m: Module, busy: Signal, ended: Value, group_sum: Value, scale: Value, last: Value) -> None:
         """The accumulator, and what is added to it: the group's sum, doubled in every step."""
         integer = self.scale == "integer"
         word = Signal(self.group_width + STEPS - 1, reset_less=True)
@@ -150,7 +150,7 @@ class MacGrouped(wiring.Component):
         with m.If(step):
             m.d.sync += [acc.eq(Cat(after)), word.eq(word << 1), count.eq(count + 1), busy.eq(~done), fresh.eq(done & final)]
         with m.If(~busy):
-            m.d.sync += [word.eq(Cat(*group_sum, group_sum[-1].replicate(STEPS - 1))), factor.eq(scale), final.eq(last), count.eq(0),
+            m.d.sync += [word.eq(Cat(group_sum, group_sum[-1].replicate(STEPS - 1))), factor.eq(scale), final.eq(last), count.eq(0),
                          busy.eq(ended)]
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += self.o.valid.eq(busy & done & final)

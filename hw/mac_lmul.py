@@ -95,7 +95,7 @@ class MacLmul(wiring.Component):
         m = Module()
         fmt, n = self.fmt, self.fmt.exp + self.fmt.man
         added, more = offset_of(fmt, self.offset)
-        levels = fmt.exp + 1
+        levels = int(_products(fmt, self.offset)[1].max()).bit_length()
         stages = 2 + (levels + 1) // 2
         advance, live = Signal(), Signal(reset_less=True)
         a, b, sign = Signal(n, reset_less=True), Signal(n, reset_less=True), Signal(reset_less=True)
@@ -107,7 +107,7 @@ class MacLmul(wiring.Component):
             m.d.sync += [a.eq(pair[0]), b.eq(pair[1]), sign.eq(pair[0][n] ^ pair[1][n])]
 
         chain = Chain(m, "field", cells=self.cells, tied=True)
-        total = Cat(field_sum(chain, list(a), list(b), 0 if more else added, n + 1))
+        total = Cat(field_sum(chain, list(a), list(b), 0 if more else added, fmt.man + levels))
         chain.close()
         fraction, one = Signal(fmt.man, reset_less=True), Signal(reset_less=True)
         exponent = Signal(levels, name="exponent_0", reset_less=True)
