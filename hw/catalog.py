@@ -7,6 +7,8 @@ from ..design import Design
 from ..errors import MantissaError
 from . import (
     designs_array,
+    designs_block,
+    designs_dot,
     designs_engine,
     designs_exact,
     designs_link,
@@ -26,6 +28,8 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "mac": designs_mac.DESIGNS,
     "exact": designs_exact.DESIGNS,
     "round": designs_round.DESIGNS,
+    "dot": designs_dot.DESIGNS,
+    "block": designs_block.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
