@@ -194,8 +194,8 @@ class BlockDot(wiring.Component):
 
     def _powers(self, m: Module, advance: Value, magnitude: Value, negative: Value,
                 before: int) -> tuple[Summand, Value, int]:
-        """Magnitude moved by the scales, with its sign, which comes a stage later; whether they are no numbers or beyond the window; and how
-        many stages that takes."""
+        """Magnitude moved by the scales, with its sign, which comes a stage later; whether they are no numbers or beyond the window; and
+        how many stages that takes."""
         assert self.window is not None
         span, ones = self.window[1] - self.window[0], (1 << self.fmt.scale.width) - 1
         codes = [delayed(m, advance, code, 1, f"{name}_scale") for code, name in ((self.i.p.a_scale, "a"), (self.i.p.b_scale, "b"))]

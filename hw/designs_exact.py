@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..design import Design, Streams
+from ..formats import Float, Top, get_scalar
 from .designs_dot import sums, values_of
 from .mac_exact import MacExact, sum_width
 from .mac_exact_unpack import check_format, has_nan
+from .mac_wide import MacWide, check_wide
 
-__all__ = ["DESIGNS", "mac_exact"]
+__all__ = ["DESIGNS", "mac_exact", "mac_wide"]
 
 DEPTH = 256
 """Transactions in a dot product, at most, unless said otherwise."""
@@ -64,9 +66,59 @@ def mac_exact(fmt: str, *, depth: int = DEPTH, multiplier: str = "lut", cells: b
         twin=partial(MacExact, **{**params, "cells": False}) if cells else None)
 
 
+def _golden_wide(name: str, window: tuple[int, int], streams: Streams) -> Streams:
+    """By the exponents that codes have stored: products inside the window in units of its begin, none below, no number above."""
+    i = streams["i"]
+    fmt = get_scalar(name)
+    assert isinstance(fmt, Float)
+    a, b = (np.asarray(i[port]) for port in ("a", "b"))
+    stored = sum(np.maximum(code >> fmt.man & (1 << fmt.exp) - 1, 1) for code in (a, b))
+    significands = [(code & (1 << fmt.man) - 1) + (code >> fmt.man & (1 << fmt.exp) - 1 > 0) * (1 << fmt.man) for code in (a, b)]
+    negative = (a ^ b) >> fmt.width - 1 if fmt.signed else np.zeros(len(a), np.int64)
+    terms = [(-1) ** int(sign) * (int(one * other) << int(by) - window[0]) if window[0] <= by < window[1] else 0
+             for sign, one, other, by in zip(negative, *significands, stored, strict=True)]
+    special = ~np.isfinite(fmt.table)
+    bad = special[a] | special[b] | (stored >= window[1])
+    total = sums(np.array(terms, dtype=object), i["first"], i["last"])
+    return {"o": {"sum": total, "nan": (sums(bad.astype(np.int64), i["first"], i["last"]) > 0).astype(np.int64)}}
+
+
+def _stimulus_wide(name: str, depth: int, window: tuple[int, int], rng: np.random.Generator) -> Streams:
+    """Codes of any exponents, and of such that products come to lie beside the window's ends; long and short dot products."""
+    fmt = get_scalar(name)
+    assert isinstance(fmt, Float)
+    rows = {port: np.array(column) for port, column in _stimulus(name, depth, rng)["i"].items()}
+    count = len(rows["a"]) * 3 // 5
+    exponents = (1 << fmt.exp) - 1 - (fmt.top is Top.IEEE)
+    want = rng.integers(max(window[0] - 2, 0), np.minimum(window[1] + (rng.random(count) < 0.02) * 9, 2 * exponents + 1))
+    one = np.clip(rng.integers(want // 2 - 30, want // 2 + 31), 0, exponents)
+    for port, exponent in (("a", one), ("b", np.clip(want - one, 0, exponents))):
+        rows[port][:count] = rng.integers(0, 1 << fmt.man, count) | exponent << fmt.man | rng.integers(0, 2, count) << fmt.exp + fmt.man
+    # All ones, and one more at the bottom: carries through every segment.
+    low = 1 << fmt.man
+    for n in range(0, count - 40, 97):
+        rows["a"][n:n + 2], rows["b"][n:n + 2] = low, [low, low ^ 1 << fmt.exp + fmt.man]
+    return {"i": rows}
+
+
+def mac_wide(fmt: str, *, depth: int = DEPTH, window: tuple[int, int] | None = None, segment: int = 64, multiplier: str = "lut",
+             cells: bool = True) -> Design:
+    """Entry of a :class:`MacWide`, of carry cells or of their description."""
+    params: dict[str, Any] = {"fmt": fmt, "depth": depth, "window": window, "segment": segment, "multiplier": multiplier, "cells": cells}
+    _, inside, width = check_wide(fmt, depth, window)
+    return Design(
+        name=f"mac_{fmt}_acc{width}_{'wide' if window is None else 'window'}_{multiplier}" + ("" if cells else "_portable"),
+        summary=f"Multiplier-accumulator of {fmt} numbers, exact" + (" over a window" if window else "") + ", accumulator in segments, "
+                + ("no DSP" if multiplier == "lut" else "one DSP") + ", ECP5 carry cells" * cells,
+        params={**params, "dsp": multiplier != "lut"}, component=partial(MacWide, **params), golden=partial(_golden_wide, fmt, inside),
+        stimulus=partial(_stimulus_wide, fmt, depth, inside), family="ecp5" if cells else None,
+        twin=partial(MacWide, **{**params, "cells": False}) if cells else None)
+
+
 DESIGNS: tuple[Design, ...] = (
     mac_exact("posit8_0"), mac_exact("posit8_0", multiplier="dsp"), mac_exact("posit4_1"),
     mac_exact("e4m3"), mac_exact("e5m2"), mac_exact("e3m2"), mac_exact("e2m3"),
     mac_exact("posit16_1", depth=(1 << 15) - 1, multiplier="dsp_significand"), mac_exact("fp16", multiplier="dsp_significand"),
     mac_exact("fp16"),
+    mac_wide("bf16"), mac_wide("bf16", window=(192, 288), multiplier="dsp"),
 )
