@@ -3,8 +3,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Value
 
-from ..errors import MantissaError
-from ..formats import Float, Format, Int, Posit, Top, get_scalar
+from ..formats import Float, Int, Posit, Top
 from .array_widths import delayed
 from .carry import Chain, inverted, plain
 from .dot_sum import Summand
@@ -14,6 +13,7 @@ from .mac_exact_product import DSP, check_multiplier, largest_product, product
 from .mac_exact_unpack import check_format, has_nan
 from .multiply_lut import default_groups
 from .multiply_rows import group, registered, split, total
+from .number import named
 
 __all__ = ["all_numbers", "check_element", "check_lanes", "lane", "largest_of"]
 
@@ -26,10 +26,7 @@ def check_element(name: object, multiplier: object) -> Float | Int | Posit:
     ValueError
         If not; the sentence says why.
     """
-    try:
-        fmt: Format = get_scalar(str(name))
-    except MantissaError as error:
-        raise ValueError(str(error)) from None
+    fmt = named(name)
     if not isinstance(fmt, Int):
         found = check_format(name)
         check_multiplier(found, multiplier)

@@ -9,8 +9,8 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import MantissaError
-from ..formats import Float, Format, Posit, Top, get_scalar
+from ..formats import Float, Posit, Top
+from .number import named
 from .round_parts import falls, level
 
 __all__ = ["check_format", "has_nan", "integers", "not_a_number", "operands", "parts", "sign_of", "spare", "widest"]
@@ -27,10 +27,7 @@ def check_format(name: object) -> Float | Posit:
     ValueError
         If there is none; the sentence has the nearest names.
     """
-    try:
-        fmt: Format = get_scalar(str(name))
-    except MantissaError as error:
-        raise ValueError(str(error)) from None
+    fmt = named(name)
     if not isinstance(fmt, Float | Posit) or fmt.width < 3:
         raise ValueError(f"Format must be a float or posit of at least 3 bits, not {name!r}")
     return fmt

@@ -8,8 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 import numpy as np
 
-from ..errors import MantissaError
-from ..formats import MODES, RANDOM_BITS, Float, Format, Posit, Top, encode, get_scalar
+from ..formats import MODES, RANDOM_BITS, Float, Posit, Top, encode
+from .number import named
 from .round_parts import falls, level, odd, part, run, widen
 
 __all__ = ["OVERFLOWS", "Register", "Round", "check_magnitude", "check_rounded", "highest_place", "round_code"]
@@ -32,10 +32,7 @@ def check_rounded(name: object, rounding: object = "half_even", overflow: object
     ValueError
         If not; the sentence says why.
     """
-    try:
-        fmt: Format = get_scalar(str(name))
-    except MantissaError as error:
-        raise ValueError(str(error)) from None
+    fmt = named(name)
     if not isinstance(fmt, Float | Posit) or isinstance(fmt, Posit) and fmt.width < 3:
         raise ValueError(f"Format must be a float or a posit of at least 3 bits, not {name!r}")
     if rounding not in MODES:
