@@ -1,65 +1,55 @@
 """Catalogue entries of exact multiplier-accumulators of one format, with their golden function."""
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..design import Design, Streams
 from ..formats import Float, Top, get_scalar
+from .designs_dot import sums, values_of
 from .mac_exact import MacExact, sum_width
 from .mac_exact_unpack import check_format, has_nan
+from .mac_wide import MacWide, check_wide
 
-__all__ = ["DESIGNS", "mac_exact"]
+__all__ = ["DESIGNS", "mac_exact", "mac_wide"]
 
 DEPTH = 256
 """Transactions in a dot product, at most, unless said otherwise."""
 
 
-@cache
-def _values(name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Values of the codes in units of the least, those that are not numbers as they are added; and which these are."""
-    fmt = get_scalar(name)
-    table = np.asarray(fmt.table)
-    least = np.abs(table[np.isfinite(table) & (table != 0)]).min()
-    added = replace(fmt, top=Top.NUMBERS).table if isinstance(fmt, Float) else np.where(np.isnan(table), 0, table)
-    return np.array([int(value) for value in added / least], dtype=object), ~np.isfinite(table)
-
-
 def _golden(name: str, acc_width: int, streams: Streams) -> Streams:
     i = streams["i"]
-    values, special = _values(name)
-    first, last = (np.flatnonzero(i[port]) for port in ("first", "last"))
-    start = first[np.searchsorted(first, last, side="right") - 1]
+    values, special = values_of(name)
     a, b = (np.asarray(i[port]) for port in ("a", "b"))
-    before, bad = (np.append(0, np.cumsum(column)) for column in (values[a] * values[b], special[a] | special[b]))
+    total, bad = (sums(column, i["first"], i["last"]) for column in (values[a] * values[b], (special[a] | special[b]).astype(np.int64)))
     half = 1 << acc_width - 1
-    sums = (before[last + 1] - before[start] + half) % (2 * half) - half
-    flags = {"nan": (bad[last + 1] > bad[start]).astype(np.int64)} if special.any() or has_nan(check_format(name)) else {}
-    return {"o": {"sum": sums if acc_width > 63 else sums.astype(np.int64), **flags}}
+    total = (total + half) % (2 * half) - half
+    flags = {"nan": (bad > 0).astype(np.int64)} if has_nan(check_format(name)) else {}
+    return {"o": {"sum": total if acc_width > 63 else total.astype(np.int64), **flags}}
 
 
 def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
     """Any pair of codes, seldom one that is not a number, in short dot products, one of them given up; the largest sums of either sign."""
-    values, special = _values(name)
+    values, special = values_of(name)
     size = len(values)
     count = min(1500, 2 * size * size)
-    pairs = np.append(rng.permutation(size * size), rng.permutation(size * size))[:count]
+    every = rng.integers(0, size * size, 2 * count) if size > 256 else np.append(rng.permutation(size * size), rng.permutation(size * size))
+    pairs = every[:count]
     a, b = pairs // size, pairs % size
     a, b = (np.where(special[code] & (rng.random(count) < 0.7), code ^ size >> 2, code) for code in (a, b))
     largest = int(np.argmax(np.where(special, 0, values)))
     least = int(np.argmin(np.where(special, 0, values)))
     lengths = rng.integers(1, 8, count)
-    lengths = np.append(lengths[np.cumsum(lengths) <= count], [depth, depth])
+    edge = min(depth, 512)
+    lengths = np.append(lengths[np.cumsum(lengths) <= count], [edge, edge])
     end = np.cumsum(lengths) - 1
-    begun = int(end[-1]) + 1 - 2 * depth
-    last = np.isin(np.arange(begun + 2 * depth), end).astype(np.int64)
+    begun = int(end[-1]) + 1 - 2 * edge
+    last = np.isin(np.arange(begun + 2 * edge), end).astype(np.int64)
     first = np.append(1, last[:-1])
     last[end[3]] = 0
-    return {"i": {"a": np.append(a[:begun], np.full(2 * depth, largest)), "b": np.append(b[:begun], np.repeat([largest, least], depth)),
+    return {"i": {"a": np.append(a[:begun], np.full(2 * edge, largest)), "b": np.append(b[:begun], np.repeat([largest, least], edge)),
                   "first": first, "last": last}}
 
 
@@ -69,14 +59,66 @@ def mac_exact(fmt: str, *, depth: int = DEPTH, multiplier: str = "lut", cells: b
     width = sum_width(check_format(fmt), depth)
     return Design(
         name=f"mac_{fmt}_acc{width}_exact_{multiplier}" + ("" if cells else "_portable"),
-        summary=f"Exact multiplier-accumulator of {fmt} numbers, " + ("one DSP" if multiplier == "dsp" else "no DSP")
+        summary=f"Exact multiplier-accumulator of {fmt} numbers, " + ("no DSP" if multiplier == "lut" else "one DSP")
                 + ", ECP5 carry cells" * cells,
-        params={**params, "dsp": multiplier == "dsp"}, component=partial(MacExact, **params), golden=partial(_golden, fmt, width),
+        params={**params, "dsp": multiplier != "lut"}, component=partial(MacExact, **params), golden=partial(_golden, fmt, width),
         stimulus=partial(_stimulus, fmt, depth), family="ecp5" if cells else None,
         twin=partial(MacExact, **{**params, "cells": False}) if cells else None)
+
+
+def _golden_wide(name: str, window: tuple[int, int], streams: Streams) -> Streams:
+    """By the exponents that codes have stored: products inside the window in units of its begin, none below, no number above."""
+    i = streams["i"]
+    fmt = get_scalar(name)
+    assert isinstance(fmt, Float)
+    a, b = (np.asarray(i[port]) for port in ("a", "b"))
+    stored = sum(np.maximum(code >> fmt.man & (1 << fmt.exp) - 1, 1) for code in (a, b))
+    significands = [(code & (1 << fmt.man) - 1) + (code >> fmt.man & (1 << fmt.exp) - 1 > 0) * (1 << fmt.man) for code in (a, b)]
+    negative = (a ^ b) >> fmt.width - 1 if fmt.signed else np.zeros(len(a), np.int64)
+    terms = [(-1) ** int(sign) * (int(one * other) << int(by) - window[0]) if window[0] <= by < window[1] else 0
+             for sign, one, other, by in zip(negative, *significands, stored, strict=True)]
+    special = ~np.isfinite(fmt.table)
+    bad = special[a] | special[b] | (stored >= window[1])
+    total = sums(np.array(terms, dtype=object), i["first"], i["last"])
+    return {"o": {"sum": total, "nan": (sums(bad.astype(np.int64), i["first"], i["last"]) > 0).astype(np.int64)}}
+
+
+def _stimulus_wide(name: str, depth: int, window: tuple[int, int], rng: np.random.Generator) -> Streams:
+    """Codes of any exponents, and of such that products come to lie beside the window's ends; long and short dot products."""
+    fmt = get_scalar(name)
+    assert isinstance(fmt, Float)
+    rows = {port: np.array(column) for port, column in _stimulus(name, depth, rng)["i"].items()}
+    count = len(rows["a"]) * 3 // 5
+    exponents = (1 << fmt.exp) - 1 - (fmt.top is Top.IEEE)
+    want = rng.integers(max(window[0] - 2, 0), np.minimum(window[1] + (rng.random(count) < 0.02) * 9, 2 * exponents + 1))
+    one = np.clip(rng.integers(want // 2 - 30, want // 2 + 31), 0, exponents)
+    for port, exponent in (("a", one), ("b", np.clip(want - one, 0, exponents))):
+        rows[port][:count] = rng.integers(0, 1 << fmt.man, count) | exponent << fmt.man | rng.integers(0, 2, count) << fmt.exp + fmt.man
+    # All ones, and one more at the bottom: carries through every segment.
+    low = 1 << fmt.man
+    for n in range(0, count - 40, 97):
+        rows["a"][n:n + 2], rows["b"][n:n + 2] = low, [low, low ^ 1 << fmt.exp + fmt.man]
+    return {"i": rows}
+
+
+def mac_wide(fmt: str, *, depth: int = DEPTH, window: tuple[int, int] | None = None, segment: int = 64, multiplier: str = "lut",
+             cells: bool = True) -> Design:
+    """Entry of a :class:`MacWide`, of carry cells or of their description."""
+    params: dict[str, Any] = {"fmt": fmt, "depth": depth, "window": window, "segment": segment, "multiplier": multiplier, "cells": cells}
+    _, inside, width = check_wide(fmt, depth, window)
+    return Design(
+        name=f"mac_{fmt}_acc{width}_{'wide' if window is None else 'window'}_{multiplier}" + ("" if cells else "_portable"),
+        summary=f"Multiplier-accumulator of {fmt} numbers, exact" + (" over a window" if window else "") + ", accumulator in segments, "
+                + ("no DSP" if multiplier == "lut" else "one DSP") + ", ECP5 carry cells" * cells,
+        params={**params, "dsp": multiplier != "lut"}, component=partial(MacWide, **params), golden=partial(_golden_wide, fmt, inside),
+        stimulus=partial(_stimulus_wide, fmt, depth, inside), family="ecp5" if cells else None,
+        twin=partial(MacWide, **{**params, "cells": False}) if cells else None)
 
 
 DESIGNS: tuple[Design, ...] = (
     mac_exact("posit8_0"), mac_exact("posit8_0", multiplier="dsp"), mac_exact("posit4_1"),
     mac_exact("e4m3"), mac_exact("e5m2"), mac_exact("e3m2"), mac_exact("e2m3"),
+    mac_exact("posit16_1", depth=(1 << 15) - 1, multiplier="dsp_significand"), mac_exact("fp16", multiplier="dsp_significand"),
+    mac_exact("fp16"),
+    mac_wide("bf16"), mac_wide("bf16", window=(192, 288), multiplier="dsp"),
 )

@@ -52,7 +52,12 @@ def _stimulus(fmt: str, width: int, frac_bits: int, random_bits: int, nan: bool,
     lengths = rng.permutation(np.resize(np.arange(width + 1), 600)).tolist()
     words = [int.from_bytes(rng.bytes(-(-width // 8)), "little") for _ in lengths]
     some = [word & (1 << length) - 1 | (1 << length >> 1) for word, length in zip(words, lengths, strict=True)]
-    sparse = [1 << length >> 1 | (1 << int(rng.integers(0, max(length, 1)))) & (1 << length) - 1 for length in lengths[:200]]
+    # A few bits of which the last is one, which is halfway between two codes now and then; and one more far below, or none.
+    sparse = []
+    for length, bits, below in zip(lengths, rng.integers(1, 16, 600).tolist(), rng.random(600).tolist(), strict=True):
+        rest = max(length - bits, 0)
+        top = (int(rng.integers(0, 1 << bits)) | 1 << bits - 1 | 1) << rest if length >= bits else 0
+        sparse.append(top | (1 << int(below * 1.3 * rest) if below < 1 / 1.3 and rest else 0))
     every = [word for word in [*near, *some, *sparse, (1 << width) - 1] if 0 <= word < 1 << width]
     count = len(every)
     kind = object if width > 63 else np.int64

@@ -1,14 +1,15 @@
 """Exact dot product of FP4 numbers, one lane."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_dimension
 from .carry import Chain, Term, both, clear, plain
+from .dot_sum import Summand
 
-__all__ = ["MacE2M1", "sum_width"]
+__all__ = ["LARGEST", "STAGES", "MacE2M1", "product", "sum_width"]
 
 LARGEST = 144
 """Largest product, 6 times 6, in units of the smallest, half times half."""
@@ -18,6 +19,46 @@ def sum_width(depth: int) -> int:
     """Bits of the signed sum of ``depth`` products."""
     check_dimension("Depth", depth)
     return max((depth * LARGEST).bit_length() + 1, 9)
+
+
+STAGES = 3
+"""Registers that a product takes."""
+
+
+def product(m: Module, advance: Value, a_code: Value, b_code: Value, chain: Chain, name: str = "") -> Summand:
+    """Product of two E2M1 codes in units of 1/4, :data:`STAGES` advances later; its adder is the next on ``chain``."""
+    def register(width: int, what: str) -> Signal:
+        return Signal(width, name=f"{name}{what}", reset_less=True)
+
+    # Operands: a is three bits, twice that with its high exponent bit; b is two bits, twice or four times that.
+    sign, wide, narrow = register(3, "sign"), register(3, "wide"), register(2, "narrow")
+    a_high, b_exp = register(2, "a_high"), register(4, "b_exp")
+    (a_m, a_low, a_up, a_sign), (b_m, b_low, b_up, b_sign) = a_code, b_code
+    with m.If(advance):
+        m.d.sync += [
+            wide.eq(Cat(a_m & ~(a_up & a_low), (a_up ^ a_low) | (a_up & a_low & a_m), a_up & a_low)), narrow.eq(Cat(b_m, b_up | b_low)),
+            a_high.eq(Cat(a_up, a_high)), b_exp.eq(Cat(b_low, b_up, b_exp)), sign.eq(Cat(a_sign ^ b_sign, sign))]
+
+    # Their product, and the part of the shift that is odd.
+    bits = list(wide)
+    rows = chain.add([both(bit, narrow[1]) for bit in bits], [both(bit, narrow[0]) for bit in bits[1:]], 4)
+    significand, odd = register(5, "significand"), register(1, "odd")
+    with m.If(advance):
+        m.d.sync += [significand.eq(Cat(bits[0] & narrow[0], rows)), odd.eq(a_high[0] ^ (b_exp[1] & ~b_exp[0]))]
+
+    # The even part: registers for both amounts, those of the other zero.
+    far = Signal(name=f"{name}far")
+    m.d.comb += far.eq((b_exp[3] & b_exp[2]) | (a_high[1] & b_exp[3]))
+    shifted = Cat(Mux(odd, Cat(0, significand), significand)[:6] ^ sign[1].replicate(6), sign[1])
+    stay, move = register(7, "stay"), register(7, "move")
+    with m.If(advance):
+        with m.If(far):
+            m.d.sync += [stay.eq(0), move.eq(shifted)]
+        with m.Else():
+            m.d.sync += [stay.eq(shifted), move.eq(0)]
+    low, high, negative = list(stay), list(move), sign[2]
+    pairs = zip([*low, low[6]], [high[6], high[6], *high[:6]], strict=True)
+    return Summand([Term(0b1110, pair) for pair in pairs], plain(negative), LARGEST, negative)
 
 
 class MacE2M1(wiring.Component):
@@ -62,44 +103,16 @@ class MacE2M1(wiring.Component):
         m = Module()
         advance, adds = Signal(), Signal()
         valid, first, last = Signal(3), Signal(3, reset_less=True), Signal(3, reset_less=True)
-        sign = Signal(3, reset_less=True)
         acc = Signal(self.acc_width, reset_less=True)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]),
                      self.i.ready.eq(advance), self.o.p.sum.eq(acc)]
-
-        # Operands: a is three bits, twice that with its high exponent bit; b is two bits, twice or four times that.
-        wide, narrow = Signal(3, reset_less=True), Signal(2, reset_less=True)
-        a_high, b_exp = Signal(2, reset_less=True), Signal(4, reset_less=True)
-        (a_m, a_low, a_up, a_sign), (b_m, b_low, b_up, b_sign) = self.i.p.a, self.i.p.b
         with m.If(advance):
-            m.d.sync += [
-                wide.eq(Cat(a_m & ~(a_up & a_low), (a_up ^ a_low) | (a_up & a_low & a_m), a_up & a_low)), narrow.eq(Cat(b_m, b_up | b_low)),
-                a_high.eq(Cat(a_up, a_high)), b_exp.eq(Cat(b_low, b_up, b_exp)), sign.eq(Cat(a_sign ^ b_sign, sign)),
-                valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)), last.eq(Cat(self.i.p.last, last)),
-                self.o.valid.eq(valid[-1] & last[-1])]
-
-        # Their product, and the part of the shift that is odd.
+            m.d.sync += [valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)), last.eq(Cat(self.i.p.last, last)),
+                         self.o.valid.eq(valid[-1] & last[-1])]
         chain = Chain(m, "chain", cells=self.cells)
-        bits = list(wide)
-        product = chain.add([both(bit, narrow[1]) for bit in bits], [both(bit, narrow[0]) for bit in bits[1:]], 4)
-        significand, odd = Signal(5, reset_less=True), Signal(reset_less=True)
-        with m.If(advance):
-            m.d.sync += [significand.eq(Cat(bits[0] & narrow[0], product)), odd.eq(a_high[0] ^ (b_exp[1] & ~b_exp[0]))]
-
-        # The even part: registers for both amounts, those of the other zero.
-        far = Signal()
-        m.d.comb += far.eq((b_exp[3] & b_exp[2]) | (a_high[1] & b_exp[3]))
-        shifted = Cat(Mux(odd, Cat(0, significand), significand)[:6] ^ sign[1].replicate(6), sign[1])
-        stay, move = Signal(7, reset_less=True), Signal(7, reset_less=True)
-        with m.If(advance):
-            with m.If(far):
-                m.d.sync += [stay.eq(0), move.eq(shifted)]
-            with m.Else():
-                m.d.sync += [stay.eq(shifted), move.eq(0)]
-        low = [stay[k] for k in (0, 1, 2, 3, 4, 5, 6, 6)]
-        high = [move[k] for k in (6, 6, 0, 1, 2, 3, 4, 5)]
-        added = [Term(0b1110, pair) for pair in zip(low, high, strict=True)] + [plain(sign[2])] * (self.acc_width - 8)
-        after = chain.add([clear(bit, first[2]) for bit in acc], added, self.acc_width, carry=sign[2])
+        found = product(m, advance, self.i.p.a, self.i.p.b, chain)
+        assert found.carry is not None
+        after = chain.add([clear(bit, first[2]) for bit in acc], found.extended(self.acc_width), self.acc_width, carry=found.carry)
         chain.close()
         with m.If(adds):
             m.d.sync += acc.eq(Cat(after))

@@ -1,41 +1,62 @@
-"""Narrow floats and posits as a significand and a shift."""
+"""Floats and posits as a significand and a shift."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import MantissaError
-from ..formats import Float, Format, Posit, Top, get_scalar
+from ..formats import Float, Posit, Top
+from .number import named
+from .round_parts import falls, level
 
-__all__ = ["check_format", "has_nan", "integers", "operands", "parts"]
+__all__ = ["check_format", "has_nan", "integers", "not_a_number", "operands", "parts", "sign_of", "spare", "widest"]
+
+LISTED = 5
+"""Bits of a posit with exponent bits that is looked up, at most."""
 
 
 def check_format(name: object) -> Float | Posit:
-    """Float or posit of at most 8 bits, signed, called ``name``.
+    """Float or posit called ``name``.
 
     Raises
     ------
     ValueError
         If there is none; the sentence has the nearest names.
     """
-    try:
-        fmt: Format = get_scalar(str(name))
-    except MantissaError as error:
-        raise ValueError(str(error)) from None
-    signed = isinstance(fmt, Posit) or (isinstance(fmt, Float) and fmt.signed and fmt.top is not Top.FNUZ)
-    if not signed or fmt.width > 8:
-        raise ValueError(f"Format must be a signed float or posit of at most 8 bits, not {name!r}")
-    assert isinstance(fmt, Float | Posit)
+    fmt = named(name)
+    if not isinstance(fmt, Float | Posit) or fmt.width < 3:
+        raise ValueError(f"Format must be a float or posit of at least 3 bits, not {name!r}")
     return fmt
 
 
 def has_nan(fmt: Float | Posit) -> bool:
     """Whether there are codes that are not numbers."""
     return isinstance(fmt, Posit) or fmt.top is not Top.NUMBERS
+
+
+def sign_of(fmt: Float | Posit, code: Value) -> Value:
+    """Whether a code is negative."""
+    return code[-1] if isinstance(fmt, Posit) or fmt.signed else Const(0, 1)
+
+
+def not_a_number(fmt: Float | Posit, code: Value) -> Value:
+    """Whether a code is none; of a posit, its magnitude is given."""
+    if isinstance(fmt, Posit):
+        return code[-1]
+    body = code[:fmt.exp + fmt.man]
+    match fmt.top:
+        case Top.IEEE:
+            return body[fmt.man:].all()
+        case Top.NAN:
+            return body.all()
+        case Top.FNUZ:
+            return code[-1] & ~body.any()
+        case _:
+            return Const(0, 1)
 
 
 @cache
@@ -51,24 +72,52 @@ def linear(fmt: Float | Posit) -> bool:
     return isinstance(fmt, Posit) and fmt.es == 0 and fmt.width > 3
 
 
+def listed(fmt: Float | Posit) -> bool:
+    """Whether a posit is looked up, or not by its regime."""
+    return isinstance(fmt, Posit) and (linear(fmt) or fmt.width <= LISTED or fmt.width < fmt.es + 4)
+
+
+def _regimes(fmt: Posit) -> int:
+    """Bits of a regime's length."""
+    return (fmt.width - 2).bit_length()
+
+
+def spare(fmt: Float | Posit) -> int:
+    """Bits below the least that a significand has after its shift, all of them zero."""
+    if isinstance(fmt, Float):
+        return 1                                                            # exponents are one at least
+    return 0 if listed(fmt) else fmt.width - 3 - fmt.es + (1 << _regimes(fmt) + fmt.es) - fmt.scale
+
+
 @cache
 def operands(fmt: Float | Posit) -> tuple[tuple[int, int], ...]:
-    """Significand and shift of each code without its sign. Their value is in units of the least; but twice that for floats."""
+    """Significand and shift of each code without its sign. Their value is in units of the least over ``2 **`` :func:`spare`."""
     if isinstance(fmt, Float):
-        codes = range(1 << fmt.width - 1)
+        codes = range(1 << fmt.width - fmt.signed)
         return tuple((code & (1 << fmt.man) - 1 | (code >> fmt.man > 0) << fmt.man, max(code >> fmt.man, 1)) for code in codes)
     top, found = fmt.width - 2, []
     for code, value in enumerate(map(int, integers(fmt)[:1 << fmt.width - 1])):
-        ones = min(top - (~code & (1 << top) - 1).bit_length(), top - 1)
-        shift = (2 * ones + 1 if code >> top else 0) if linear(fmt) else max((value & -value).bit_length() - 1, 0)
+        if listed(fmt):
+            ones = min(top - (~code & (1 << top) - 1).bit_length(), top - 1)
+            shift = (2 * ones + 1 if code >> top else 0) if linear(fmt) else max((value & -value).bit_length() - 1, 0)
+        else:
+            value <<= spare(fmt)
+            shift = max(value.bit_length() - (top - fmt.es), 0)
         found.append((value >> shift, shift))
     return tuple(found)
 
 
-def parts(m: Module, fmt: Float | Posit, code: Value, name: str) -> tuple[Value, Value]:
-    """Significand and shift of a code without its sign."""
-    table = operands(fmt)
-    widths = [max(row[k] for row in table).bit_length() for k in range(2)]
+@cache
+def widest(fmt: Float | Posit) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The largest significand of each shift, and the shifts."""
+    largest: dict[int, int] = {}
+    for significand, shift in operands(fmt):
+        largest[shift] = max(largest.get(shift, 0), significand)
+    return np.array(list(largest.values()), dtype=object), np.array(list(largest))
+
+
+def parts(m: Module, fmt: Float | Posit, code: Value, name: str, register: Callable[[Value, str], Value]) -> tuple[Value, Value]:
+    """Significand and shift of a code without its sign; one stage later if it is a posit of more than 8 bits."""
     if isinstance(fmt, Float):
         normal = Signal(name=f"{name}_normal")
         m.d.comb += normal.eq(code[fmt.man:].any())
@@ -85,9 +134,27 @@ def parts(m: Module, fmt: Float | Posit, code: Value, name: str) -> tuple[Value,
         counts = [Cat(run[k] & ~run[k - 1] if k > 1 else run[k] for k in range(1, top) if (top - k) >> n & 1).any()
                   for n in range((top - 1).bit_length())]
         return Cat(bits), Cat(code[top], counts)
-    found = []
-    for k, width in enumerate(widths):
-        part = Signal(width, name=f"{name}_part_{k}")
-        m.d.comb += part.eq(Array(Const(row[k], width) for row in table)[code])
-        found.append(part)
-    return found[0], found[1]
+    if listed(fmt):
+        table = operands(fmt)
+        found = []
+        for k in range(2):
+            width = max(row[k] for row in table).bit_length()
+            part = Signal(width, name=f"{name}_part_{k}")
+            m.d.comb += part.eq(Array(Const(row[k], width) for row in table)[code])
+            found.append(part)
+        return found[0], found[1]
+    # What follows the regime is brought up as the run in front of it vanishes; zeros, seen through the run's inversion, come in below.
+    large, some = code[-1], code.any()
+    word: Value = code[:-1] ^ large.replicate(len(code) - 1)
+    counted: list[Value] = []
+    amounts = falls((1 << _regimes(fmt)) - 1)
+    for n, amount in enumerate(amounts):
+        word, moves, _ = level(word, min(amount, len(word)), len(word), large)
+        counted.insert(0, moves)
+        if fmt.width > 8 and n == len(amounts) // 2 - 1:
+            held = register(Cat(word, large, some, *counted), f"{name}_half")
+            word, large, some, counted = held[:len(word)], held[len(word)], held[len(word) + 1], list(held[len(word) + 2:])
+    rest = word[:-1] ^ large.replicate(len(word) - 1)
+    fraction = rest[:len(rest) - fmt.es]
+    regime = Cat(Mux(large, bit, ~bit) for bit in counted)
+    return Cat(fraction, some), Cat(rest[len(rest) - fmt.es:], regime, large)

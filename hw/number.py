@@ -6,12 +6,27 @@ from typing import Any
 
 from amaranth.hdl import Const, Format, Shape, ShapeCastable, Value, ValueCastable, unsigned
 
+from ..errors import MantissaError
 from ..formats import Format as NumberFormat
-from ..formats import encode
+from ..formats import encode, get_scalar
 
-__all__ = ["Code", "CodeView"]
+__all__ = ["Code", "CodeView", "named"]
 
 _SHOWN = 8                        # bits of the widest format whose values are spelt out in waveforms
+
+
+def named(name: object) -> NumberFormat:
+    """Format of single numbers called ``name``, for a unit that is asked for it.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the sentence has the nearest names.
+    """
+    try:
+        return get_scalar(str(name))
+    except MantissaError as error:
+        raise ValueError(str(error)) from None
 
 
 class Code(ShapeCastable):

@@ -8,8 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 import numpy as np
 
-from ..errors import MantissaError
-from ..formats import MODES, RANDOM_BITS, Float, Format, Posit, Top, encode, get_scalar
+from ..formats import MODES, RANDOM_BITS, Float, Posit, Top, encode
+from .number import named
 from .round_parts import falls, level, odd, part, run, widen
 
 __all__ = ["OVERFLOWS", "Register", "Round", "check_magnitude", "check_rounded", "highest_place", "round_code"]
@@ -32,10 +32,7 @@ def check_rounded(name: object, rounding: object = "half_even", overflow: object
     ValueError
         If not; the sentence says why.
     """
-    try:
-        fmt: Format = get_scalar(str(name))
-    except MantissaError as error:
-        raise ValueError(str(error)) from None
+    fmt = named(name)
     if not isinstance(fmt, Float | Posit) or isinstance(fmt, Posit) and fmt.width < 3:
         raise ValueError(f"Format must be a float or a posit of at least 3 bits, not {name!r}")
     if rounding not in MODES:
@@ -132,8 +129,8 @@ def _float(fmt: Float, values: dict[str, Value], magnitude: Value, frac_bits: in
     lowest = max(least, 0)
     more = len(values["random"]) if "random" in values else 1
     keep = fmt.man + 1 + more
-    word, values["big"], below = part(magnitude, lowest - keep + 1, top + 1)
-    values["sticky"] = values["sticky"] | below
+    word, above, below = part(magnitude, lowest - keep + 1, top + 1)
+    values |= {"sticky": values["sticky"] | below} | ({"big": above} if len(magnitude) > top + 1 else {})
     amounts = falls(top - lowest)
     values = _normalised(values, word, amounts, keep, register)
     word, moved, sign = values["word"], values["moved"], values["sign"]
@@ -149,7 +146,9 @@ def _float(fmt: Float, values: dict[str, Value], magnitude: Value, frac_bits: in
     last = first[0] if fmt.man else (first + second)[0]
     up = _up(word[:more], values["sticky"], sign, last, rounding, values.get("random"))
     code = (Cat(Const(1, 1), first) + Cat(up, second))[1:width + 1]          # one adder, whose carry is the increment
-    over = values["big"] | (code > largest)
+    over = code > largest if stored + top - lowest + 1 << fmt.man > largest else Const(0, 1)
+    if "big" in values:
+        over = over | values["big"]
     kept = Cat(code, Const(0, body))[:body]
     if not fmt.signed:
         result = Mux(sign, 0, Mux(over, Const(largest, body), kept))
@@ -187,8 +186,8 @@ def _posit(fmt: Posit, values: dict[str, Value], magnitude: Value, frac_bits: in
     # The word begins a power of two of regimes above one, so that the run of bits is as long as the place says, bit by bit.
     above, body = 1 << (fmt.width - 3).bit_length() + fmt.es, fmt.width - 1
     # Without exponent bits, the first bit that is cut off the least numbers is half the least number.
-    word, values["big"], below = part(magnitude, frac_bits - fmt.scale - (not fmt.es), frac_bits + fmt.scale)
-    values["sticky"] = values["sticky"] | below
+    word, big, below = part(magnitude, frac_bits - fmt.scale - (not fmt.es), frac_bits + fmt.scale)
+    values |= {"sticky": values["sticky"] | below} | ({"big": big} if len(magnitude) > frac_bits + fmt.scale else {})
     word = Cat(word, Const(0, above - fmt.scale))
     keep = max(body - 2 - fmt.es, 0) + 2
     values = _normalised(values, word, falls(2 * above - 1), keep, register)
@@ -196,12 +195,17 @@ def _posit(fmt: Posit, values: dict[str, Value], magnitude: Value, frac_bits: in
     exponent, regime, large = place[:fmt.es], place[fmt.es:-1], place[-1]
     text, lost = run(Cat(word[:-1], exponent, ~large, large), Mux(large, regime, ~regime), large)
     cut = len(text) - body
-    values |= {"code": text[cut:], "half": text[cut - 1], "there": word[-1], "some": word.any() | values["sticky"],
+    # Below the least number there may be half of it, out of the regimes' reach if they are as many as a power of two.
+    reached = fmt.es or above > fmt.scale
+    values |= {"code": text[cut:], "half": text[cut - 1], "there": word[-1],
+               "some": values["sticky"] if reached else word.any() | values["sticky"],
                "sticky": values["sticky"] | lost | text[:cut - 1].any()}
     values = dict(register(values))
     code, sign = values["code"], values["sign"]
     code = (code + (values["half"] & (values["sticky"] | code[0])))[:body]
-    code = Mux(values["big"], Const((1 << body) - 1, body), Mux(values["there"], code | ~code.any(), values["some"]))
+    code = Mux(values["there"], code if fmt.es or not reached else code | ~code.any(), values["some"])
+    if "big" in values:
+        code = code | values["big"].replicate(body)
     result = ((Cat(code, Const(0, 1)) ^ sign.replicate(fmt.width)) + sign)[:fmt.width]
     return Mux(values["nan"], Const(1 << body, fmt.width), result) if "nan" in values else result
 

@@ -33,11 +33,11 @@ def part(word: Value, low: int, high: int) -> tuple[Value, Value, Value]:
     return Cat(found, Const(0, high - low - len(found))), word[min(max(high, 0), width):].any(), word[:min(max(low, 0), width)].any()
 
 
-def level(word: Value, amount: int, width: int) -> tuple[Value, Value, Value]:
-    """Upper ``width`` bits of ``word``, moved up by ``amount`` if as many upper ones are zero; whether they were; whether any bit that is
-    cut off is not."""
+def level(word: Value, amount: int, width: int, fill: Value | None = None) -> tuple[Value, Value, Value]:
+    """Upper ``width`` bits of ``word``, moved up by ``amount`` if as many upper ones are zero, ``fill`` or zeros coming in; whether they
+    were zero; and whether any bit that is cut off is not."""
     moves = ~word[len(word) - amount:].any()
-    moved = Cat(Const(0, amount), word)[:len(word)]
+    moved = Cat((Const(0, 1) if fill is None else fill).replicate(amount), word)[:len(word)]
     cut = len(word) - width
     low = max(cut - amount, 0)
     return Mux(moves, moved, word)[cut:], moves, word[:low].any() | (~moves & word[low:cut].any())

@@ -9,13 +9,14 @@ from typing import Any
 
 from amaranth.asserts import AnySeq
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Assume, Cover, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Cover, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 import numpy as np
 
 from ..design import Design
 from ..hw.array_weight import WeightStationary
 from ..hw.engine import Accumulate
+from ..hw.mac_wide import MacWide
 from ..hw.payload import ports
 from ..hw.stream import Queue
 from . import yosys
@@ -47,8 +48,14 @@ def _array(dut: WeightStationary) -> list[Value]:
     return _queue(dut.queue) if dut.queue else []
 
 
+def _wide(dut: MacWide) -> list[Value]:
+    """One sum at most is between the lowest segment and the output, and the registers are its own."""
+    busy = Cat(dut.finishing[1:], dut.o.valid)
+    return [dut.kept == busy.any(), (busy & (busy - 1)) == 0]
+
+
 INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {
-    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue)}
+    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide}
 """What makes a component's contract inductive: proved along with it."""
 
 

@@ -26,7 +26,7 @@ from mantissa.hw.catalog import find
 from mantissa.hw.designs_exact import mac_exact
 from mantissa.hw.designs_reconfigurable import ALL, _golden, mac_reconfigurable
 from mantissa.hw.mac_exact import MacExact
-from mantissa.hw.mac_exact_unpack import check_format, integers, operands
+from mantissa.hw.mac_exact_unpack import check_format, integers, operands, spare
 from mantissa.hw.mac_modes import MODES
 from mantissa.hw.mac_reconfigurable import MacReconfigurable
 from mantissa.hw.payload import pack, ports, used
@@ -39,6 +39,8 @@ from mantissa.sim_tb.toggles import toggles
 FOLDER = Path(__file__).parent.parent / "build" / "verify"
 
 ODD = (
+    *(mac_exact(fmt, depth=3, cells=False) for fmt in ("ue4m3", "ue5m3", "e4m3fnuz", "posit9_2", "fp16")),
+    mac_exact("posit16_1", depth=3, multiplier="dsp_significand", cells=False),
     *(mac_exact(fmt, depth=3, cells=False) for fmt in ("posit6_0", "posit8_2", "posit5_1", "e2m1", "e1m2", "e3m0", "e4m2_ieee")),
     mac_exact("e4m3", multiplier="dsp", depth=4, cells=False), mac_exact("posit4_1", multiplier="dsp", depth=1, cells=False),
     *(mac_reconfigurable(f"only_{name}", (name,), depth=4, cells=False) for name in ALL),
@@ -194,16 +196,17 @@ def test_what_toggles_refuses() -> None:
         toggles(find("mac_modes9_acc128_lut"), streams=65, store=FOLDER)
 
 
-@pytest.mark.parametrize("fmt", ["posit8_0", "posit4_1", "posit6_0", "posit8_2", "e4m3", "e5m2", "e2m1", "e3m0"])
+@pytest.mark.parametrize("fmt", ["posit8_0", "posit4_1", "posit6_0", "posit8_2", "e4m3", "e5m2", "e2m1", "e3m0", "posit16_1",
+                                 "bf16", "ue5m3"])
 def test_operands_are_the_values(fmt: str) -> None:
     """Significands and shifts against the golden values, which they are not made of."""
     known = check_format(fmt)
-    doubled = 1 if fmt.startswith("posit") else 2
-    values = get_scalar(fmt).table[:1 << known.width - 1]
+    scale = 1 << spare(known)
+    values = get_scalar(fmt).table[:len(operands(known))]
     unit = np.abs(values[np.isfinite(values) & (values != 0)]).min()
     for (significand, by), value, integer in zip(operands(known), values, integers(known), strict=False):
         if np.isfinite(value):
-            assert significand << by == doubled * int(value / unit) == doubled * integer
+            assert significand << by == scale * int(value / unit) == scale * integer
 
 
 def test_leaving_modes_out_shrinks_it() -> None:
@@ -233,11 +236,12 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
      "Quire width must be at least 124 for 256 products of posit16_1, not 112, unless wraps=True"),
     (lambda: MacReconfigurable(("int8",), depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: MacReconfigurable(("int8",), multiplier="booth"), ValueError, "Multiplier must be one of lut, dsp, not 'booth'"),
-    (lambda: MacExact("e4m3", multiplier="bram"), ValueError, "Multiplier must be one of lut, dsp, not 'bram'"),
+    (lambda: MacExact("e4m3", multiplier="bram"), ValueError, "Multiplier must be one of lut, dsp, dsp_significand, not 'bram'"),
     (lambda: MacExact("e5m2", multiplier="dsp"), ValueError, "Format must have values of at most 18 bits for a DSP, not 33 as 'e5m2'"),
-    (lambda: MacExact("int8"), ValueError, "Format must be a signed float or posit of at most 8 bits, not 'int8'"),
-    (lambda: MacExact("ue4m3"), ValueError, "Format must be a signed float or posit of at most 8 bits, not 'ue4m3'"),
-    (lambda: MacExact("posit16_1"), ValueError, "Format must be a signed float or posit of at most 8 bits, not 'posit16_1'"),
+    (lambda: MacExact("int8"), ValueError, "Format must be a float or posit of at least 3 bits, not 'int8'"),
+    (lambda: MacExact("e8m0"), ValueError, "Format must be a float or posit of at least 3 bits, not 'e8m0'"),
+    (lambda: MacExact("bf16"), ValueError, "Accumulator must have at most 160 bits, not the 531 of 256 products of bf16"),
+    (lambda: MacExact("posit16_2"), ValueError, "Accumulator must have at most 160 bits, not the 234 of 256 products of posit16_2"),
     (lambda: MacExact("e4m3", depth=0), ValueError, "Depth must be a positive integer, not 0"),
 )
 

@@ -1,0 +1,110 @@
+"""Exact dot products of several lanes."""
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..formats import Float, Int, Posit
+from .array_widths import check_dimension, delayed
+from .carry import Chain, clear
+from .dot_lane import all_numbers, check_element, check_lanes, lane, largest_of
+from .dot_sum import signed_width, tree
+from .mac_exact import MOST
+
+__all__ = ["Dot", "check_dot"]
+
+
+def check_dot(fmt: object, lanes: object, depth: object, multiplier: object) -> tuple[Float | Int | Posit, int]:
+    """Format called ``fmt``, and bits of the accumulator, if there is such a dot product.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If not; the sentence says why.
+    """
+    found = check_element(fmt, multiplier)
+    check_lanes(lanes)
+    check_dimension("Depth", depth)
+    assert isinstance(lanes, int) and isinstance(depth, int)
+    width = signed_width(depth * lanes * largest_of(found))
+    if width > MOST:
+        raise ValueError(f"Accumulator must have at most {MOST} bits, not the {width} of {depth * lanes} products of {fmt}")
+    return found, width
+
+
+class Dot(wiring.Component):
+    """Dot products of numbers of one format, exact, several products per cycle.
+
+    ``sum`` is that of all ``a[n] * b[n]`` over the transactions from the latest with ``first`` set through the one with ``last`` set, which
+    emits it, as an integer in units of the smallest product. Nothing is rounded; subnormals are numbers like any other. ``nan``, where
+    the format has codes that are not numbers, is whether a factor was one, infinities included; the sum then is not to be used (NaR
+    counts as zero, other codes as the number they would be). No pause between dot products. The accumulator is the output register: a
+    finished sum that is not taken stops the unit. Before the first ``first`` the sum is unspecified.
+
+    Products are made as in :class:`~.mac_exact.MacExact`, :class:`~.mac_e2m1.MacE2M1` and :class:`~.multiply_lut.MultiplyLut`, and added in
+    a binary tree, a register after each adder. What a product leaves to be done, the last shift of E2M1 and the inversion of a
+    negative one, is inside the cells of the first adders; the ones that complete negative products are the carries of the adders, of
+    which there are as many. The arrangement is ours.
+
+    Parameters
+    ----------
+    fmt : :class:`str`
+        Signed integer, float or posit, by its name in :func:`mantissa.formats.get`.
+    lanes : :class:`int`
+        Products per transaction, 1 to 64.
+    depth : :class:`int`
+        Most transactions in a dot product; the accumulator has the bits that their sum needs.
+    multiplier : :class:`str`
+        One of :data:`~.mac_exact_product.MULTIPLIERS`; ``lut`` or ``dsp`` for integers.
+    cells : :class:`bool`
+        Whether to instantiate the ECP5's carry cells, or their description.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature({"a": lanes * width, "b": lanes * width, "first": 1, "last": 1}))`
+        Codes.
+    o : :py:`Out(stream.Signature({"sum": signed(acc_width), "nan": 1}))`
+        Dot products; ``nan`` only where there are such codes.
+    """
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, fmt: str, *, lanes: int = 4, depth: int = 256, multiplier: str = "lut", cells: bool = True) -> None:
+        self.fmt, self.acc_width = check_dot(fmt, lanes, depth, multiplier)
+        self.lanes = lanes
+        self.multiplier = multiplier
+        self.cells = cells
+        self.nan = not all_numbers(self.fmt)
+        codes = data.ArrayLayout(unsigned(self.fmt.width), lanes)
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({"a": codes, "b": codes, "first": unsigned(1), "last": unsigned(1)}))),
+            "o": Out(stream.Signature(data.StructLayout({"sum": signed(self.acc_width)} | ({"nan": unsigned(1)} if self.nan else {})))),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        advance, adds = Signal(), Signal()
+        acc = Signal(self.acc_width, reset_less=True)
+        found = [lane(m, advance, self.fmt, self.i.p.a[n], self.i.p.b[n], multiplier=self.multiplier, cells=self.cells, name=f"lane_{n}_")
+                 for n in range(self.lanes)]
+        stages = found[0][2]
+        total, levels = tree(m, advance, [summand for summand, _, _ in found], "tree", cells=self.cells)
+        stages += levels
+        valid, first, last = Signal(stages), Signal(stages, reset_less=True), Signal(stages, reset_less=True)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]),
+                     self.i.ready.eq(advance), self.o.p.sum.eq(acc)]
+        with m.If(advance):
+            m.d.sync += [valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)), last.eq(Cat(self.i.p.last, last)),
+                         self.o.valid.eq(valid[-1] & last[-1])]
+        if self.nan:
+            nan = delayed(m, advance, Cat(bad for _, bad, _ in found).any(), levels, "nan")
+            with m.If(adds):
+                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1]) | nan)
+        chain = Chain(m, "sum", cells=self.cells)
+        after = chain.add([clear(bit, first[-1]) for bit in acc], total.extended(self.acc_width), self.acc_width,
+                          carry=0 if total.carry is None else total.carry)
+        chain.close()
+        with m.If(adds):
+            m.d.sync += acc.eq(Cat(after))
+        return m

@@ -1,0 +1,181 @@
+"""Exact product of two narrow floats or posits, as a shifted significand and a sign."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+import numpy as np
+
+from ..formats import Float, Posit
+from .array_widths import delayed
+from .carry import ZERO, Chain, Term, both, plain
+from .dot_sum import Summand
+from .mac_align import Bits, choose, lengths, shift
+from .mac_exact_unpack import has_nan, not_a_number, operands, parts, sign_of, spare, widest
+
+__all__ = ["DSP", "MULTIPLIERS", "Factors", "Product", "added", "check_multiplier", "factors", "largest_product", "moved", "multiplied",
+           "product", "signed_terms"]
+
+MULTIPLIERS = ("lut", "dsp", "dsp_significand")
+"""Where operands are multiplied: significands in rows of carry cells; whole values, as integers, in a DSP; or significands in a DSP."""
+
+DSP = 18
+"""Bits of a DSP's operand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A product, ``stages`` advances after its factors.
+
+    Parameters
+    ----------
+    word
+        In units of the smallest product; NaN counts as what its code would be.
+    nan
+        Whether a factor is no number; constant in formats without such.
+    stages
+        Registers between.
+    """
+    word: Summand
+    nan: Value
+    stages: int
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Both factors as significand and shift, the product's sign, and whether one is no number, ``stages`` advances after the codes."""
+    significands: tuple[Value, Value]
+    shifts: tuple[Value, Value]
+    negative: Value
+    nan: Value
+    stages: int
+
+
+def check_multiplier(fmt: Float | Posit, multiplier: object) -> None:
+    """Refuse what is not a multiplier, or not one for the format."""
+    if multiplier not in MULTIPLIERS:
+        raise ValueError(f"Multiplier must be one of {', '.join(MULTIPLIERS)}, not {multiplier!r}")
+    bits = max(significand << by for significand, by in operands(fmt)).bit_length() - spare(fmt)
+    if multiplier == "dsp" and bits > DSP:
+        raise ValueError(f"Format must have values of at most {DSP} bits for a DSP, not {bits} as {fmt.name!r}")
+
+
+def factors(m: Module, advance: Value, fmt: Float | Posit, a: Value, b: Value, *, cells: bool, name: str) -> Factors:
+    """Factors of a product, as :class:`Factors`."""
+    def register(value: Value, what: str) -> Value:
+        return delayed(m, advance, value, 1, f"{name}{what}")
+
+    negative = sign_of(fmt, a) ^ sign_of(fmt, b)
+    codes, stages = [a, b], 0
+    if isinstance(fmt, Posit):
+        codes = [register(_magnitude(m, code, f"{name}{which}", cells), f"{which}_magnitude")
+                 for code, which in zip(codes, "ab", strict=True)]
+        stages += 1
+    bad = not_a_number(fmt, codes[0]) | not_a_number(fmt, codes[1])
+    body = fmt.width - 1 if isinstance(fmt, Posit) or fmt.signed else fmt.width
+    (a_part, a_by), (b_part, b_by) = (
+        [register(part, f"{which}_{n}") for n, part in enumerate(parts(m, fmt, code[:body], f"{name}{which}", register))]
+        for code, which in zip(codes, "ab", strict=True))
+    later = 1 + (isinstance(fmt, Posit) and fmt.width > 8)
+    nan = delayed(m, advance, bad, later, f"{name}nan_at") if has_nan(fmt) else Const(0, 1)
+    return Factors((a_part, b_part), (a_by, b_by), delayed(m, advance, negative, stages + later, f"{name}negative_at"), nan, stages + later)
+
+
+def product(m: Module, advance: Value, fmt: Float | Posit, a: Value, b: Value, *, multiplier: str, cells: bool, name: str = "") -> Product:
+    """Product of the codes ``a`` and ``b``; all registers move with ``advance``, and ``name`` begins their names.
+
+    Operands become a sign, a significand and a shift: floats by their fields, posits without exponent bits by the run of ones they
+    begin with, short ones by a table, others by bringing up what follows the regime. Significands are multiplied, shifts added, and
+    the product moved by the sum, in levels no wider than any product at that level. With whole values in a DSP, operands are moved
+    instead and multiplied as the integers they then are, so that nothing has to be moved after.
+    """
+    found = factors(m, advance, fmt, a, b, cells=cells, name=name)
+    (a_part, b_part), (a_by, b_by), stages = found.significands, found.shifts, found.stages
+    significand, by = widest(fmt)
+
+    def register(value: Value, what: str, count: int = 1) -> Value:
+        return delayed(m, advance, value, count, f"{name}{what}")
+
+    largest = largest_product(fmt)
+    if multiplier == "dsp":
+        levels = lengths(significand, by, len(a_by))
+        whole = []
+        for part, rest, which in ((a_part, a_by, "a"), (b_part, b_by, "b")):
+            bits: Bits = list(part)
+            for n, step in enumerate(levels):
+                bits = shift(bits, rest[n], 1 << n, *step)
+            whole.append(register(Cat(Const(0, 1) if bit is None else bit for bit in bits[spare(fmt):]), f"{which}_whole"))
+        word = signed_terms(m, list(register(whole[0] * whole[1], "product")), register(found.negative, "negative", 2), largest, name)
+        later = 2
+    else:
+        rows = a_part * b_part if multiplier == "dsp_significand" else multiplied(m, a_part, b_part, f"{name}product", cells=cells)
+        made, total = register(rows, "product"), register(added(m, a_by, b_by, f"{name}shift", cells=cells), "shift")
+        products, sums = np.multiply.outer(significand, significand).ravel(), np.add.outer(by, by).ravel()
+        word, later = moved(m, advance, list(made), total, register(found.negative, "negative_first"),
+                            lengths(products, sums, len(total)), largest, name)
+        word, later = replace(word, terms=word.terms[2 * spare(fmt):]), later + 1
+    nan = register(found.nan, "nan", later) if has_nan(fmt) else found.nan
+    return Product(word, nan, stages + later)
+
+
+def _magnitude(m: Module, code: Value, name: str, cells: bool) -> Value:
+    sign = Signal(name=f"{name}_sign")
+    m.d.comb += sign.eq(code[-1])
+    chain = Chain(m, f"{name}_negated", cells=cells)
+    terms = [Term(0b0110, (bit, sign)) for bit in code[:-1]]
+    total = chain.add(terms, [ZERO] * len(terms), len(code), carry=sign)
+    chain.close()
+    return Cat(total)
+
+
+def multiplied(m: Module, a: Value, b: Value, name: str, *, cells: bool) -> Value:
+    """Unsigned product, in rows of carry cells."""
+    chain = Chain(m, name, cells=cells)
+    found = [both(bit, b[0]) for bit in a]
+    for j in range(1, len(b)):
+        found[j:] = map(plain, chain.add([both(bit, b[j]) for bit in a], found[j:], len(a) + 1))
+    chain.close()
+    return Cat(term.value for term in found)
+
+
+def added(m: Module, a: Value, b: Value, name: str, *, cells: bool) -> Value:
+    """Unsigned sum."""
+    chain = Chain(m, name, cells=cells)
+    width = max(len(a), len(b)) + 1
+    total = chain.add([plain(bit) for bit in a], [plain(bit) for bit in b], width)
+    chain.close()
+    return Cat(total)
+
+
+def moved(m: Module, advance: Value, bits: Bits, by: Value, negative: Value, levels: Sequence[tuple[int, int]], largest: int,
+          name: str) -> tuple[Summand, int]:
+    """``bits`` moved up by ``by`` as long as :func:`~.mac_align.lengths` says, two levels between registers, and negated, but for a one,
+    where ``negative``; and how many stages that takes."""
+    stages = 0
+    for n in range(0, len(by), 2):
+        if n + 1 < len(by):
+            bits = shift(bits, by[n], 1 << n, *levels[n])
+        last = min(n + 1, len(by) - 1)
+        stay, move = levels[last]
+        choices: list[tuple[Value | None, Bits]] = [(by[last], [None] * (1 << last) + bits[:move]), (None, bits[:stay])]
+        bits = choose(m, advance, choices[not move:], f"{name}moved_{n}")
+        if n + 2 < len(by):
+            upper = Signal(len(by), name=f"{name}shift_{n}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += upper[n + 2:].eq(by[n + 2:])
+            by = upper
+        stages += 1
+    return signed_terms(m, bits, delayed(m, advance, negative, stages, f"{name}negative"), largest, name), stages
+
+
+def signed_terms(m: Module, bits: Bits, negative: Value, largest: int, name: str) -> Summand:
+    """``bits`` negated, but for a one, where ``negative``."""
+    sign = Signal(name=f"{name}sign")
+    m.d.comb += sign.eq(negative)
+    return Summand([plain(sign) if bit is None else Term(0b0110, (bit, sign)) for bit in bits], plain(sign), largest, sign)
+
+
+def largest_product(fmt: Float | Posit) -> int:
+    """Largest magnitude of a product in units of the smallest, codes that are not numbers counting as the number they would be."""
+    return (max(significand << by for significand, by in operands(fmt)) >> spare(fmt)) ** 2
