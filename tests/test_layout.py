@@ -28,7 +28,7 @@ LAYERS = {
                  "compiler_scale",
                  "compiler_tasks"},
     "onnx": {"onnx_compare", "onnx_import", "onnx_models", "onnx_operators", "onnx_quantize", "onnx_values"},
-    "cli": {"cli", "cli_hardware"},
+    "cli": {"cli", "cli_cost", "cli_hardware"},
 }
 ALLOWED = {
     "core": set(),
