@@ -25,7 +25,7 @@ from .place import fmax, place, read
 from .synth import Recipe, synthesise
 from .tables import COLUMNS
 
-__all__ = ["STORE", "Cost", "as_json", "cost", "from_json", "recipe_text"]
+__all__ = ["STORE", "Cost", "as_json", "cost", "from_json", "on_family", "recipe_text"]
 
 STORE = Path("build/fpga")
 """Where netlists and placements are kept by digest."""
@@ -142,13 +142,26 @@ def _chosen(designs: Iterable[Design | str], family: Family) -> list[Design]:
         if design.family not in (None, family.name):
             raise MantissaError(f"Design {design.name} must be measured on {design.family}, whose cells it is made of, "
                                 f"not on {family.name}")
-    return named or [design for design in CATALOG if design.family in (None, family.name)]
+    return named or on_family(CATALOG, family.name)
+
+
+def on_family(designs: Iterable[Design], family: str) -> list[Design]:
+    """What there is of designs on a family: those of another one's cells are there as their twins, as ``NAME_portable``."""
+    designs = list(designs)
+    names = {design.name for design in designs}
+    chosen = []
+    for design in designs:
+        if design.family in (None, family):
+            chosen.append(design)
+        elif design.twin and f"{design.name}_portable" not in names:
+            chosen.append(replace(design, name=f"{design.name}_portable", component=design.twin, family=None, twin=None))
+    return chosen
 
 
 def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool = False, seeds: int = 1, *, store: Path = STORE,
          rate: Callable[[Design], float] | None = None, most: int | None = None, others: bool = True, jobs: int | None = None,
          progress: Callable[[str, int, int], object] = lambda name, done, total: None) -> list[Cost]:
-    """Cost of designs, in order; of the whole catalogue (as far as it fits the family) without ``designs``.
+    """Cost of designs, in order; without ``designs``, of the whole catalogue as :func:`on_family` gives it.
 
     Parameters
     ----------

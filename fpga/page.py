@@ -109,7 +109,8 @@ def _groups(rows: Sequence[Cost]) -> list[str]:
             header, cells = [*header, "wanted"], [[*line, text] for line, text in zip(cells, wanted, strict=True)]
         unplaced = [f"Not placed: `{row.name}` ({row.note})." for row in members if row.note]
         words = (0, len(header) - 1) if any(wanted) else (0,)
-        made += [f"### {group}", "", *lines(header, [[f"`{name}`", *rest] for name, *rest in cells], words), "", *unplaced, *[""] * bool(unplaced)]
+        made += [f"### {group}", "", *lines(header, [[f"`{name}`", *rest] for name, *rest in cells], words), "",
+                 *unplaced, *[""] * bool(unplaced)]
     return made[:-1]
 
 

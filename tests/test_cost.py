@@ -13,7 +13,7 @@ from mantissa import cli
 from mantissa.errors import MantissaError
 from mantissa.fpga import cost as module
 from mantissa.fpga import netlist, tools
-from mantissa.fpga.cost import Cost, as_json, cost, from_json, recipe_text
+from mantissa.fpga.cost import Cost, as_json, cost, from_json, on_family, recipe_text
 from mantissa.fpga.family import COLUMNS, ECP5, FAMILIES, GOWIN, NEXUS, family
 from mantissa.fpga.synth import Recipe, synthesise
 from mantissa.fpga.tables import markdown, spread
@@ -231,6 +231,17 @@ def test_figures_of_several_modes():
     assert spread(row.throughput) == "1 to 2" and spread({"a": 0.3333}) == "0.333" and spread({}) == "-"
     assert "| MAC/cycle | MMAC/s per LUT |" in markdown([row], []) and "| 1 to 2 | 10 to 20 |" in markdown([row], [])
     assert _row(macs={"int8": 2}).throughput == {} and _row(luteq=0, macs={"int8": 2}, rate=1.0, mhz=(9.0,)).speed_per_lut == {}
+
+
+def test_designs_of_other_cells_are_there_as_their_twins():
+    names = [design.name for design in on_family(CATALOG, "gowin")]
+    assert len(set(names)) == len(names) and set(names) >= {design.name for design in CATALOG if design.family is None}
+    assert "mac_e4m3_acc45_exact_lut_portable" in names and "mac_e4m3_acc45_exact_lut" not in names
+    assert names.count("mac_8x8_acc24_lut_portable") == 1                     # which is in the catalogue
+    assert on_family(CATALOG, "ecp5") == list(CATALOG)
+    twin = next(design for design in on_family([find("multiply_4x4_lut")], "nexus"))
+    assert "CCU2C" not in verilog_of(twin) and "CCU2C" in verilog_of(find("multiply_4x4_lut"))
+    assert twin.family is None and twin.macs == {"int4": 1}
 
 
 def test_recipe_names_tools_and_options():
