@@ -33,7 +33,8 @@ def ours(costs: Sequence[Cost]) -> list[Point]:
     """Our designs that multiply and add; those that only multiply are none."""
     alone = {design.name for design in CATALOG if design.stateless}
     return [Point(name=row.name, operands=operands, cost=row.luteq / macs, error=sqnr(operands), dsp=row.dsp)
-            for row in costs if row.name.removesuffix("_portable") not in alone and row.luteq and not row.bram for operands, macs in row.throughput.items()]
+            for row in costs if row.name.removesuffix("_portable") not in alone and row.luteq and not row.bram
+            for operands, macs in row.throughput.items()]
 
 
 def published() -> list[Point]:

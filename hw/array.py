@@ -1,19 +1,27 @@
-"""Integer MAC arrays, by dataflow."""
+"""MAC arrays, by dataflow."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from amaranth.lib import wiring
+
+from .array_of import ArrayOf
 from .array_output import OutputStationary
 from .array_slice import SliceStationary
 from .array_weight import WeightStationary
 
-__all__ = ["OutputStationary", "SliceStationary", "WeightStationary", "mac_array"]
+__all__ = ["ArrayOf", "OutputStationary", "SliceStationary", "WeightStationary", "mac_array"]
 
 
-def mac_array(rows: int, columns: int, dataflow: str, **parameters: Any) -> OutputStationary | WeightStationary:
-    """The array of this dataflow, ``"output_stationary"`` or ``"weight_stationary"``, with its own parameters."""
-    if dataflow == "output_stationary":
-        return OutputStationary(rows, columns, **parameters)
-    if dataflow == "weight_stationary":
-        return WeightStationary(rows, columns, **parameters)
-    raise ValueError(f"Dataflow must be 'output_stationary' or 'weight_stationary', not {dataflow!r}")
+def mac_array(rows: int, columns: int, dataflow: str, *, element: Callable[[], wiring.Component] | None = None,
+              **parameters: Any) -> ArrayOf | OutputStationary | WeightStationary:
+    """The array of this dataflow, ``"output_stationary"`` or ``"weight_stationary"``, with its own parameters; or, output-stationary, of
+    elements of any kind."""
+    if dataflow not in ("output_stationary", "weight_stationary"):
+        raise ValueError(f"Dataflow must be 'output_stationary' or 'weight_stationary', not {dataflow!r}")
+    if element is not None:
+        if dataflow != "output_stationary":
+            raise ValueError(f"Dataflow must be 'output_stationary' for elements that accumulate, not {dataflow!r}")
+        return ArrayOf(rows, columns, element, **parameters)
+    return (OutputStationary if dataflow == "output_stationary" else WeightStationary)(rows, columns, **parameters)

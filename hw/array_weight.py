@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..fixed import BITS
 from .array_widths import check_dimension, check_operand, delayed, exact_width, levels, pipelined_sum
 from .dsp_pair import FIELD, truncated_product
 from .stream import Queue, room_for
@@ -38,6 +39,9 @@ class WeightStationary(wiring.Component):
         Bits of the vectors' elements and of the weights, both signed.
     tag : :class:`int`
         Bits that accompany each vector to its sums; with 0 the payloads have no such field.
+    sign_magnitude : :class:`bool`
+        Whether operands are 18-bit magnitudes with the sign above, one multiplier each; not with other widths, ``packed`` or ``elastic``.
+        Signs are given to the sums, not the products: a cycle more.
     elastic : :class:`bool`
         Whether the pipeline runs freely into a queue of sums, a vector entering only when there is room for its result, instead of
         stalling as a whole. Costs the queue and two cycles of latency, and one per two columns before a first tile is complete; spares
@@ -64,7 +68,7 @@ class WeightStationary(wiring.Component):
     o: stream.Interface
 
     def __init__(self, rows: int, columns: int, packed: bool = False, *, a_width: int = 8, b_width: int = 8,
-                 tag: int = 0, elastic: bool = False) -> None:
+                 tag: int = 0, elastic: bool = False, sign_magnitude: bool = False) -> None:
         check_dimension("Rows", rows)
         check_dimension("Columns", columns)
         check_operand("Width of a", a_width)
@@ -73,19 +77,23 @@ class WeightStationary(wiring.Component):
             raise ValueError(f"Packed operands must be 8 by 8 bits, not {a_width} by {b_width}")
         if packed and columns % 2:
             raise ValueError(f"Columns must be even when packed, not {columns!r}")
+        if sign_magnitude and (packed or elastic or (a_width, b_width) != (8, 8)):
+            raise ValueError("Array of signs and magnitudes must not be packed, elastic or of given widths")
         self.rows = rows
         self.columns = columns
         self.packed = packed
-        self.a_width = a_width
-        self.b_width = b_width
+        self.a_width = BITS + 1 if sign_magnitude else a_width
+        self.b_width = BITS + 1 if sign_magnitude else b_width
+        self.sign_magnitude = sign_magnitude
+        self.a_shape, self.b_shape = (unsigned(width) if sign_magnitude else signed(width) for width in (self.a_width, self.b_width))
         self.tag = tag
         self.elastic = elastic
-        self.sum_width = exact_width(a_width, b_width, rows)
+        self.sum_width = exact_width(self.a_width, self.b_width, rows)
         tags = {"tag": unsigned(tag)} if tag else {}
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
-                "a": data.ArrayLayout(signed(a_width), rows), "swap": unsigned(1)} | tags))),
-            "i_w": In(stream.Signature(data.StructLayout({"w": data.ArrayLayout(signed(b_width), columns)}))),
+                "a": data.ArrayLayout(self.a_shape, rows), "swap": unsigned(1)} | tags))),
+            "i_w": In(stream.Signature(data.StructLayout({"w": data.ArrayLayout(self.b_shape, columns)}))),
             "o": Out(stream.Signature(data.StructLayout({
                 "sum": data.ArrayLayout(signed(self.sum_width), columns)} | tags))),
         })
@@ -101,6 +109,8 @@ class WeightStationary(wiring.Component):
         a, weights, valid, tag = self._operands(m, advance, room)
         if self.packed:
             sums, latency = self._packed(m, advance, a, weights)
+        elif self.sign_magnitude:
+            sums, latency = self._signed(m, advance, a, weights)
         else:
             sums, latency = self._unpacked(m, advance, a, weights)
         stages = Signal(latency)
@@ -126,11 +136,11 @@ class WeightStationary(wiring.Component):
         """The multipliers' input registers; the vector waits one stage before them for its tile."""
         held = Signal(self.i.p.shape(), reset_less=True)
         held_valid = Signal()
-        a = [Signal(signed(self.a_width), name=f"a_{r}", reset_less=True) for r in range(self.rows)]
+        a = [Signal(self.a_shape, name=f"a_{r}", reset_less=True) for r in range(self.rows)]
         valid, tag = Signal(), Signal(self.tag, reset_less=True)
-        shadow = [[Signal(signed(self.b_width), name=f"shadow_{r}_{c}", reset_less=True) for c in range(self.columns)]
+        shadow = [[Signal(self.b_shape, name=f"shadow_{r}_{c}", reset_less=True) for c in range(self.columns)]
                   for r in range(self.rows)]
-        active = [[Signal(signed(self.b_width), name=f"w_{r}_{c}", reset_less=True) for c in range(self.columns)]
+        active = [[Signal(self.b_shape, name=f"w_{r}_{c}", reset_less=True) for c in range(self.columns)]
                   for r in range(self.rows)]
         loaded = Signal(range(self.rows + 1))
         full, complete, go, swap, load = Signal(), Signal(), Signal(), Signal(), Signal()
@@ -187,6 +197,28 @@ class WeightStationary(wiring.Component):
             products = [delayed(m, advance, a[r] * weights[r][c], 1, f"product_{r}_{c}") for r in range(self.rows)]
             sums.append(pipelined_sum(m, advance, products, f"sum_{c}"))
         return sums, 1 + levels(self.rows)
+
+    def _signed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
+        """Products of magnitudes: each level adds or subtracts them as their signs differ, the last stage gives the sum the first one's."""
+        sums: list[Value] = []
+        for c in range(self.columns):
+            terms = [(delayed(m, advance, a[r][:-1] * weights[r][c][:-1], 1, f"product_{r}_{c}"),
+                      delayed(m, advance, a[r][-1] ^ weights[r][c][-1], 1, f"sign_{r}_{c}")) for r in range(self.rows)]
+            for level in range(levels(self.rows)):
+                pairs = [(self._added(p, q, s ^ t), s) for (p, s), (q, t) in zip(terms[::2], terms[1::2], strict=False)]
+                pairs += terms[2 * len(pairs):]
+                terms = [(delayed(m, advance, p, 1, f"sum_{c}_{level}_{k}"), delayed(m, advance, s, 1, f"sign_{c}_{level}_{k}"))
+                         for k, (p, s) in enumerate(pairs)]
+            (p, s), = terms
+            sums.append(delayed(m, advance, self._added(Const(0), p, s), 1, f"sum_{c}"))
+        return sums, 2 + levels(self.rows)
+
+    def _added(self, p: Value, q: Value, minus: Value) -> Value:
+        """``p + q`` or ``p - q``, in one carry chain."""
+        width = min(max(len(p), len(q)) + 1 + (not q.shape().signed), self.sum_width)
+        p, q = (Cat(value, Const(0, 1)).as_signed() if not value.shape().signed else value for value in (p, q))
+        one = Cat(q, q[-1].replicate(width))[:width] ^ minus.replicate(width)
+        return (Cat(Const(1, 1), p).as_signed() + Cat(minus, one).as_signed())[1:width + 1].as_signed()
 
     def _packed(self, m: Module, advance: Value, a: list[Signal], weights: list[list[Signal]]) -> Sums:
         """Column ``c`` in the low field, held offset by 128 so that it is unsigned; column ``c + 1`` above it.

@@ -8,12 +8,12 @@ from typing import Any
 
 from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value
 
-__all__ = ["ONE", "ZERO", "Chain", "Term", "both", "clear", "inverted", "nand", "plain"]
+__all__ = ["ONE", "ZERO", "Chain", "Term", "both", "clear", "close_all", "inverted", "nand", "plain"]
 
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One bit of an adder's operand: a function of up to two signals.
+    """One bit of an adder's operand: a function of a few signals, two for most.
 
     Parameters
     ----------
@@ -87,7 +87,10 @@ class Chain:
     cost nothing.
 
     The first half of a chain makes its carry itself, from signal or constant, and does not look at the one that comes in, which stays
-    open. The next adder on a chain needs nothing between where the carry out of the one before is known: a top bit without operands
+    open. A chain that is ``tied`` has a constant on its first cell's carry input instead, which takes no half: placement brings that in
+    through a cell, as it does where synthesis ties an open one.
+
+    The next adder on a chain needs nothing between where the carry out of the one before is known: a top bit without operands
     passes on a carry of its own, and an adder whose sum ``fits`` leaves none. Timing analysis does not know that, and times paths
     from one adder into the next; place those that follow each other in data on one chain.
 
@@ -101,18 +104,22 @@ class Chain:
         Of the cells.
     cells
         Whether to instantiate CCU2C, or describe.
+    tied
+        Whether a constant carry of the first adder comes in from outside.
     """
 
-    def __init__(self, m: Module, name: str, *, cells: bool) -> None:
+    def __init__(self, m: Module, name: str, *, cells: bool, tied: bool = False) -> None:
         self.m = m
         self.name = name
         self.cells = cells
+        self.tied = tied
+        self._given: int | None = None
         self._halves: list[_Half] = []
         self._adders = 0
         self._top = "start"
 
-    def add(self, x: Sequence[Term], y: Sequence[Term], width: int, *, carry: Value | int = 0, fits: bool = False) -> list[Value]:
-        """Low ``width`` bits of ``x + y + carry``, all unsigned; operands are filled up with zeros.
+    def add(self, x: Sequence[Term], y: Sequence[Term], width: int, *, carry: Term | Value | int = 0, fits: bool = False) -> list[Value]:
+        """Low ``width`` bits of ``x + y + carry``, all unsigned; operands are filled up with zeros. The carry may be a term too.
 
         ``y`` is the operand that comes later: its signals get the faster inputs where the functions allow it. ``fits`` promises
         that the sum has no more than ``width`` bits; only an adder that nothing follows, or whose top bit has no operands, may do without.
@@ -133,27 +140,43 @@ class Chain:
         free = not x[-1].signals and not y[-1].signals and not x[-1].table and not y[-1].table
         self._top = "free" if free else "zero" if fits else "unknown"
         if not self.cells:
-            self.m.d.comb += total.eq(Cat(term.value for term in x) + Cat(term.value for term in y) + carry)
+            given = carry.value if isinstance(carry, Term) else carry
+            self.m.d.comb += total.eq(Cat(term.value for term in x) + Cat(term.value for term in y) + given)
         return list(total)
 
-    def _begin(self, carry: Value | int) -> None:
+    def _begin(self, carry: Term | Value | int) -> None:
         """Make the carry of the next adder."""
-        source = Value.cast(carry)
+        source = carry if isinstance(carry, Term) else Value.cast(carry)
         if self._top == "unknown":
             raise ValueError("Sum of an adder that another follows must fit, and this one may leave a carry")
         if self._top == "zero" and isinstance(source, Const) and source.value == 0:
             return
+        if self._top == "start" and self.tied and isinstance(source, Const):
+            self._given = source.value & 1
+            return
         given = _pass(source, self._halves.pop().sum if self._top == "free" else Signal(name=f"{self.name}_start_{self._adders}"))
         self._halves.append(given)
 
-    def close(self) -> None:
-        """Make the cells; nothing can be added any more."""
+    @property
+    def room(self) -> bool:
+        """Whether a cell has an empty half that can take a gate."""
+        return self.cells and self._given is not None and len(self._halves) % 2 == 1
+
+    def close(self, gate: Term | None = None) -> Value:
+        """Make the cells; nothing can be added any more.
+
+        Returns ``gate``, a function of up to three signals: from the empty half where there is :attr:`room`, at no cost, or as gates.
+        """
+        made: Value = Const(0) if gate is None else gate.value
         if not self.cells:
-            return
+            return made
         halves = list(self._halves)
+        if gate is not None and self.room:
+            made = Signal(name=f"{self.name}_gate")
+            halves.insert(0, _gate(gate, self._given or 0, made))
         if len(halves) % 2:
             halves.append(_Half(0, (Const(1),) * 4, Signal(name=f"{self.name}_end")))
-        carry: Value | None = None
+        carry: Value | None = None if self._given is None else Const(self._given, 1)
         for n in range(0, len(halves), 2):
             pins: dict[str, Any] = {}
             for k, half in enumerate(halves[n:n + 2]):
@@ -163,13 +186,32 @@ class Chain:
                 pins["i_CIN"] = carry
             carry = Signal(name=f"{self.name}_carry_{n}")
             self.m.submodules[f"{self.name}_{n // 2}"] = Instance("CCU2C", **pins, o_COUT=carry)
+        return made
 
 
-def _pass(carry: Value, total: Value) -> _Half:
+def close_all(chains: Sequence[Chain], gate: Term) -> Value:
+    """Make the cells of all chains; ``gate``, in an empty half if one of them has it."""
+    taker = next((chain for chain in chains if chain.room), chains[-1])
+    return [chain.close(gate) if chain is taker else chain.close() for chain in chains][list(chains).index(taker)]
+
+
+def _pass(carry: Term | Value, total: Value) -> _Half:
     """Ends the carry that comes in, as its sum, and passes on another."""
     if isinstance(carry, Const):
         return _Half(0b1111 * (carry.value & 1), (Const(1),) * 4, total)
-    return _Half(0b1010, (carry, Const(1), Const(1), Const(1)), total)
+    term = carry if isinstance(carry, Term) else plain(carry)
+    table = sum((term.table >> (point & (1 << len(term.signals)) - 1) & 1) << point for point in range(4))
+    return _Half(table, (*term.signals, *[Const(1)] * (4 - len(term.signals))), total)
+
+
+def _gate(gate: Term, carry: int, total: Value) -> _Half:
+    """A function of up to three signals, none of them on C, so that the carry that comes in, which is known, goes on."""
+    pins = [*gate.signals, *[Const(1)] * (3 - len(gate.signals))]
+    table = 0b1111 * carry
+    for point in range(8):
+        value = gate.table >> (point & (1 << len(gate.signals)) - 1) & 1
+        table |= (value ^ carry) << (point & 3 | 4 | point >> 2 << 3)
+    return _Half(table, (pins[0], pins[1], Const(1), pins[2]), total)
 
 
 def _half(x: Term, y: Term, total: Value) -> _Half:

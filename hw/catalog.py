@@ -7,12 +7,16 @@ from ..design import Design
 from ..errors import MantissaError
 from . import (
     designs_array,
+    designs_array_of,
     designs_engine,
     designs_exact,
+    designs_formats,
     designs_link,
     designs_mac,
     designs_reconfigurable,
     designs_requantize,
+    designs_rival,
+    designs_round,
     designs_stream,
 )
 
@@ -24,9 +28,13 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "array": designs_array.DESIGNS,
     "mac": designs_mac.DESIGNS,
     "exact": designs_exact.DESIGNS,
+    "round": designs_round.DESIGNS,
     "reconfigurable": designs_reconfigurable.DESIGNS,
+    "array_of": designs_array_of.DESIGNS,
+    "rival": designs_rival.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
+    "formats": designs_formats.DESIGNS,
 }
 """Designs by the module they come from."""
 

@@ -7,13 +7,26 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..frame import Status
+from ..fixed import BITS, NAMES
 from ..program import BYTES, Op
-from ..registers import LOG_BYTES, PARAM_BYTES, PARAM_STRIDE, REGISTERS, Capability, Code, Region
+from ..registers import (
+    ACC_BITS,
+    LOG_BYTES,
+    PARAM_BYTES,
+    PARAM_STRIDE,
+    REGISTERS,
+    WIDE_ACC_BITS,
+    WIDE_PARAM_BYTES,
+    Capability,
+    Code,
+    Region,
+)
 from .array_weight import WeightStationary
 from .array_widths import delayed
 from .bank import Bank
+from .decode import VectorDecode, WeightDecode
 from .engine import Accumulate
-from .feed import Feeder, WeightLoader
+from .feed import FLAGS, Feeder, WeightLoader
 from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
@@ -61,6 +74,7 @@ class Core(wiring.Component):
         # Small devices have serial requantizers and no memory of LUTs; large ones lay far apart what is fed by one memory.
         self.room = 3 if config.requant == "serial" else 16
         self.far = config.packed
+        self.wide = config.formats != ("int8",)
         super().__init__({
             "i": In(stream.Signature(BUS_REQUEST)), "o": Out(stream.Signature(BUS_REPLY)),
             "status": Out(32),
@@ -69,13 +83,13 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         c = self.config
-        m.submodules.sequencer = sequencer = Sequencer(instructions=c.instructions)
+        m.submodules.sequencer = sequencer = Sequencer(instructions=c.instructions, formats=c.formats)
         banks = {
             Region.PROGRAM: Bank(depth=c.instructions * BYTES // 4, lanes=4, far=self.far),
             Region.ACTIVATIONS: Bank(depth=c.activation_words, lanes=c.array, dual=True, near=self.far, far=self.far),
             Region.WEIGHTS: Bank(depth=c.weight_words, lanes=c.array, dual=self.far, near=self.far, far=self.far),
-            Region.PARAMS: Bank(depth=c.param_channels // c.requant_lanes, lanes=c.requant_lanes, item=PARAM_BYTES,
-                                stride=PARAM_STRIDE, far=self.far),
+            Region.PARAMS: Bank(depth=c.param_channels // c.requant_lanes, lanes=c.requant_lanes,
+                                item=WIDE_PARAM_BYTES if self.wide else PARAM_BYTES, stride=PARAM_STRIDE, far=self.far),
             Region.LOG: Bank(depth=c.instructions * LOG_BYTES // 4, lanes=4, bus_writes=False, far=self.far),
         }
         for region, bank in banks.items():
@@ -167,30 +181,37 @@ class Core(wiring.Component):
     def _datapath(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
         """Feeder, then array and accumulators or reduction, then requantizers."""
         c, word = self.config, sequencer.instruction
+        acc_width = WIDE_ACC_BITS if self.wide else ACC_BITS
         feeder = Feeder(lanes=c.array, depth=c.activation_words, latency=1 + 2 * self.far, room=self.room)
         loader = WeightLoader(lanes=c.array, depth=c.weight_words, latency=1 + 2 * self.far, room=self.room)
-        array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG), elastic=c.packed)
+        array = WeightStationary(c.array, c.array, c.packed, tag=len(TAG), elastic=c.packed, sign_magnitude=self.wide)
         # A serial lane takes its time: two waiting vectors are enough.
-        accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators, room=2 if c.requant == "serial" else self.room)
-        reduce = Reduce(lanes=c.array)
+        accumulate = Accumulate(lanes=c.array, width=array.sum_width, slots=c.accumulators, room=2 if c.requant == "serial" else self.room,
+                                acc_width=acc_width)
+        reduce = Reduce(lanes=c.array, width=BITS + 1 if self.wide else 8, acc_width=acc_width)
         post = Post(lanes=c.array, requantizers=c.requant_lanes, serial=c.requant == "serial", channels=c.param_channels,
-                    depth=c.activation_words)
+                    depth=c.activation_words, formats=c.formats)
         for name, unit in (("feeder", feeder), ("loader", loader), ("array", array), ("accumulate", accumulate), ("reduce", reduce),
                            ("post", post)):
             m.submodules[name] = ResetInserter(sequencer.flush)(unit)
         wiring.connect(m, self._sliced(m, "steps", sequencer.o, sequencer.flush), feeder.i)
         vector = self._sliced(m, "vectors", feeder.o, sequencer.flush)
+        tile, exhausted, numbers = loader.o, loader.exhausted, vector.p.a
+        if self.wide:
+            vector, numbers, tile, loading = self._decoded(m, sequencer, vector, tile)
+            exhausted = exhausted & ~loading
+            m.d.comb += post.format.eq(word.format_o)
         tag, matmul, maximum = Signal(len(TAG)), Signal(), Signal()
         m.d.sync += [matmul.eq(word.op == Op.MATMUL), maximum.eq(word.op == Op.MAX)]
         m.d.comb += [
             feeder.pad.eq(word.pad),
             array.i.valid.eq(vector.valid & matmul), array.i.p.a.eq(vector.p.a), array.i.p.swap.eq(vector.p.swap),
             array.i.p.tag.eq(Cat(vector.p[name] for name in TAG)),
-            array.i_w.valid.eq(loader.o.valid & matmul), loader.o.ready.eq(array.i_w.ready & matmul),
-            array.i_w.p.w.eq(loader.o.p.b), loader.start.eq(sequencer.start), loader.base.eq(word.weights),
+            array.i_w.valid.eq(tile.valid & matmul), tile.ready.eq(array.i_w.ready & matmul),
+            array.i_w.p.w.eq(tile.p.w if self.wide else tile.p.b), loader.start.eq(sequencer.start), loader.base.eq(word.weights),
             accumulate.i.valid.eq(array.o.valid), array.o.ready.eq(accumulate.i.ready), accumulate.i.p.sum.eq(array.o.p.sum),
             tag.eq(array.o.p.tag),
-            reduce.i.valid.eq(vector.valid & ~matmul), reduce.i.p.a.eq(vector.p.a), reduce.i.p.maximum.eq(maximum),
+            reduce.i.valid.eq(vector.valid & ~matmul), reduce.i.p.a.eq(numbers), reduce.i.p.maximum.eq(maximum),
             vector.ready.eq(Mux(matmul, array.i.ready, reduce.i.ready)),
         ]
         m.d.comb += [accumulate.i.p[name].eq(tag[n]) for n, name in enumerate(TAG)]
@@ -216,10 +237,30 @@ class Core(wiring.Component):
             m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(feeder.fault_address)]
         with m.Elif(post.fault):
             m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(post.fault_address)]
-        with m.Elif(starved & loader.exhausted):
+        with m.Elif(starved & exhausted):
             m.d.sync += [sequencer.error.code.eq(Code.ADDRESS), sequencer.error.word.eq(c.weight_words)]
         with m.Elif(accumulate.overflow):
             m.d.sync += [sequencer.error.code.eq(Code.SIZE), sequencer.error.word.eq(c.accumulators)]
+
+    def _decoded(self, m: Module, sequencer: Sequencer, vector: stream.Interface, tile: stream.Interface) -> tuple[
+            stream.Interface, Value, stream.Interface, Value]:
+        """Vectors and weight tiles as operands of the array; the vectors' signed numbers; whether a row of weights is on its way."""
+        c, word = self.config, sequencer.instruction
+        names = [name for name in c.formats if name in NAMES]
+        vectors = VectorDecode(lanes=c.array, formats=names, tag=len(FLAGS))
+        weights = WeightDecode(rows=c.array, columns=c.array, formats=c.formats)
+        for name, unit in (("decode_vectors", vectors), ("decode_weights", weights)):
+            m.submodules[name] = ResetInserter(sequencer.flush)(unit)
+        i, o = vectors.i, stream.Signature(data.StructLayout({"a": vectors.o.p.shape().members["a"]} | FLAGS)).create()
+        m.d.comb += [
+            i.valid.eq(vector.valid), vector.ready.eq(i.ready), i.p.a.eq(vector.p.a), i.p.format.eq(word.format_a),
+            i.p.tag.eq(Cat(vector.p[name] for name in FLAGS)),
+            weights.i.valid.eq(tile.valid), tile.ready.eq(weights.i.ready), weights.i.p.b.eq(tile.p.b),
+            weights.i.p.format.eq(word.format_w),
+            o.valid.eq(vectors.o.valid), vectors.o.ready.eq(o.ready), o.p.a.eq(vectors.o.p.a),
+        ]
+        m.d.comb += [o.p[name].eq(vectors.o.p.tag[n]) for n, name in enumerate(FLAGS)]
+        return o, vectors.o.p.value, weights.o, weights.busy
 
     def _memories(self, m: Module, banks: dict[Region, Bank], feeder: Feeder, loader: WeightLoader, post: Post) -> None:
         activations, weights, params = banks[Region.ACTIVATIONS], banks[Region.WEIGHTS], banks[Region.PARAMS]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..design import Design, Streams
 from ..formats import Float, Top, get_scalar
+from .multiply_compare import CompareBlock, CompareCell
 from .mac_modes import MODES, WORD, Mode
 from .mac_reconfigurable import MacReconfigurable
 
@@ -19,8 +20,8 @@ __all__ = ["DESIGNS", "mac_reconfigurable"]
 THIN = ("int8", "int4", "posit8_0", "e4m3", "e2m1")
 """Modes whose lanes are bytes and nibbles, exact in theirs."""
 
-MORE = (*THIN, "e5m2", "bf16")
-"""With two whose lanes are windows."""
+ALL = (*THIN, "e5m2", "bf16", "posit16_1", "posit4_1")
+"""With two whose lanes are windows, and the other posits."""
 
 
 @cache
@@ -38,7 +39,7 @@ def _products(mode: Mode, a: npt.NDArray[Any], b: npt.NDArray[Any]) -> tuple[npt
     bad = ~np.isfinite(fmt.table)
     flags = bad[a] | bad[b]
     if mode.window == (0, 0):
-        units = (values * 2.0 ** (-mode.unit // 2)).astype(np.int64)
+        units = (values * 2.0 ** (-mode.unit // 2)).astype(np.int64).astype(object if mode.lanes == 1 else np.int64)
         return units[a] * units[b], flags
     assert isinstance(fmt, Float)
     exponent = np.maximum(np.frexp(np.abs(values))[1] - 1, 1 - fmt.bias)
@@ -75,8 +76,11 @@ def _golden(modes: Sequence[str], quire: int, flags: int, streams: Streams) -> S
     return {"o": {"sum": words, "nan": nan}}
 
 
-DOTS = 90
+DOTS = 180
 """Dot products of any mode in a stimulus."""
+
+LONG = 24
+"""Transactions, at most, of the dot products of largest terms."""
 
 
 def _stimulus(modes: Sequence[str], depth: int, rng: np.random.Generator) -> Streams:
@@ -87,9 +91,10 @@ def _stimulus(modes: Sequence[str], depth: int, rng: np.random.Generator) -> Str
     near = rng.random(len(a)) < 0.3
     b = np.where(near, a ^ rng.integers(0, 1 << WORD, len(a)) & 0x8787, b)
     worst = [(n, *pair) for n, name in enumerate(modes) for pair in _extremes(MODES[name])]
-    lengths = np.append(lengths, [depth] * len(worst))
-    mode = np.append(mode, np.repeat([n for n, _, _ in worst], depth))
-    a, b = (np.append(word, np.repeat([row[k] for row in worst], depth)) for k, word in ((1, a), (2, b)))
+    length = min(depth, LONG)
+    lengths = np.append(lengths, [length] * len(worst))
+    mode = np.append(mode, np.repeat([n for n, _, _ in worst], length))
+    a, b = (np.append(word, np.repeat([row[k] for row in worst], length)) for k, word in ((1, a), (2, b)))
     end = np.cumsum(lengths) - 1
     last = np.isin(np.arange(len(mode)), end).astype(np.int64)
     first = np.append(1, last[:-1])
@@ -101,8 +106,13 @@ def _word(rng: np.random.Generator, mode: Mode) -> int:
     """Lanes of any codes, a quarter of them extreme; seldom one that is not a number."""
     bits = WORD // mode.lanes
     table = get_scalar(mode.name).table
-    if mode.lanes == 1:
+    if mode.name == "bf16":
         return int(rng.integers(0, 2) << 15 | int(rng.normal(122, 12)) % 256 << 7 | rng.integers(0, 1 << 7))
+    if mode.name == "posit16_1" and rng.random() < 0.9:
+        run, zeros = rng.integers(1, 16), rng.integers(0, 2)
+        body = int(rng.integers(0, 1 << 15)) & (1 << 15 - run) - 1 | (1 << 15) - (1 << 15 - run)
+        body &= ~(1 << 14 - run) if run < 15 else body
+        return int(rng.integers(0, 2)) << 15 | (body ^ 0x7fff if zeros else body)
     codes = rng.integers(0, 1 << bits, mode.lanes)
     edge = rng.choice([0, 1, (1 << bits - 1) - 1, 1 << bits - 1, (1 << bits - 1) + 1, (1 << bits) - 1], mode.lanes)
     codes = np.where(rng.random(mode.lanes) < 0.25, edge, codes)
@@ -113,7 +123,7 @@ def _word(rng: np.random.Generator, mode: Mode) -> int:
 def _extremes(mode: Mode) -> list[tuple[int, int]]:
     """Words of the largest product, and of its negative in every other lane."""
     table = get_scalar(mode.name).table
-    if mode.lanes == 1:
+    if mode.name == "bf16":
         return [(0x47ff, 0x477f), (0x47ff, 0xc77f)]
     large = int(np.nanargmax(np.where(np.isinf(table), np.nan, np.abs(table))))
     other = int(np.flatnonzero(table == -table[large])[0]) if -table[large] in table else large - 1 & len(table) - 1
@@ -124,9 +134,10 @@ def _extremes(mode: Mode) -> list[tuple[int, int]]:
 
 
 def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, quire: int = 128, multiplier: str = "lut",
-                       cells: bool = True) -> Design:
+                       cells: bool = True, isolate: bool = True) -> Design:
     """Entry of a :class:`MacReconfigurable`; ``name`` says which modes it has."""
-    params: dict[str, Any] = {"modes": tuple(modes), "depth": depth, "quire": quire, "multiplier": multiplier, "cells": cells}
+    params: dict[str, Any] = {"modes": tuple(modes), "depth": depth, "quire": quire, "multiplier": multiplier, "cells": cells,
+                              "isolate": isolate}
     flags = max([MODES[mode].lanes for mode in modes if MODES[mode].nan], default=1)
     return Design(
         name=f"mac_{name}_acc{quire}_{multiplier}" + ("" if cells else "_portable"),
@@ -138,7 +149,32 @@ def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, qui
         macs={mode: MODES[mode].lanes for mode in modes})
 
 
+def _compare(wide: bool, streams: Streams) -> Streams:
+    i = streams["i"]
+    a, b = (np.asarray(i[port]) for port in ("a", "b"))
+    if not wide:
+        return {"o": {"product": a * b, "most": np.maximum(a, b), "above": np.maximum(b - a, 0), "below": np.maximum(a - b, 0)}}
+    return {"o": {"result": np.where(i["compares"], np.maximum(a, b) | np.abs(a - b) << 4, a * b)}}
+
+
+def _compare_stimulus(wide: bool, rng: np.random.Generator) -> Streams:
+    codes = rng.permutation(1 << (9 if wide else 4))
+    bits = 4 if wide else 2
+    fields = {"a": codes & (1 << bits) - 1, "b": codes >> bits & (1 << bits) - 1}
+    return {"i": {**fields, "compares": codes >> 8} if wide else fields}
+
+
+def compare(wide: bool) -> Design:
+    """Entry of a :class:`CompareCell`, or of a :class:`CompareBlock` of four."""
+    return Design(
+        name="compare_4x4_rmm2ec" if wide else "compare_2x2_rmm2ec",
+        summary=("Product or comparison of two numbers of four bits" if wide else "Product and comparison of two numbers of two bits")
+                + ", the published RMM2EC " + ("block" if wide else "cell"),
+        params={}, component=CompareBlock if wide else CompareCell, golden=partial(_compare, wide),
+        stimulus=partial(_compare_stimulus, wide), stateless=True)
+
+
 DESIGNS: tuple[Design, ...] = (
-    mac_reconfigurable("modes5", THIN, quire=96), mac_reconfigurable("modes5", THIN, quire=96, multiplier="dsp"),
-    mac_reconfigurable("modes7", MORE), mac_reconfigurable("modes7", MORE, multiplier="dsp"),
+    mac_reconfigurable("modes5", THIN, quire=96), mac_reconfigurable("modes9", ALL), mac_reconfigurable("modes9", ALL, multiplier="dsp"),
+    compare(wide=False), compare(wide=True),
 )

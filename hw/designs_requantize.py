@@ -1,7 +1,7 @@
 """Catalogue entries of the requantizers."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from .. import golden
 from ..design import Design, Streams
 from ..rounding import ROUNDINGS, bound, shift_right
+from .format_lane import FormatLane
 from .requantize import Requantize
 from .requantize_lane import RequantizeLane
 from .requantize_serial import RequantizeSerial
@@ -23,12 +24,12 @@ BOUNDS = {"zero_point": -7, "low": -120, "high": 101}
 
 
 class FixedLane(wiring.Component):
-    """A :class:`RequantizeLane` with its zero point and bounds tied off.
+    """A :class:`RequantizeLane`, or :class:`FormatLane`, with its zero point and bounds tied off.
 
     Parameters
     ----------
-    serial, depth
-        The lane's.
+    serial, depth, formats
+        The lane's; with ``formats`` it is a :class:`FormatLane`.
     zero_point, low, high : :class:`int`
         Its inputs.
 
@@ -38,13 +39,15 @@ class FixedLane(wiring.Component):
         The lane's.
     """
 
-    def __init__(self, *, serial: bool, depth: int, zero_point: int = 0, low: int = -128, high: int = 127) -> None:
+    def __init__(self, *, serial: bool, depth: int, zero_point: int = 0, low: int = -128, high: int = 127,
+                 formats: Sequence[str] = ()) -> None:
         self.serial = serial
         self.depth = depth
         self.zero_point = zero_point
         self.low = low
         self.high = high
-        self.lane = RequantizeLane(serial=serial, depth=depth)
+        self.formats = formats
+        self.lane = FormatLane(formats=formats, depth=depth) if formats else RequantizeLane(serial=serial, depth=depth)
         members = self.lane.signature.members
         super().__init__({"i": members["i"], "o": members["o"]})
 

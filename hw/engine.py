@@ -7,11 +7,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..registers import ACC_BITS
 from .stream import Queue, check_positive, room_for
 
-__all__ = ["ACC_BITS", "Accumulate", "vector"]
-
-ACC_BITS = 32
+__all__ = ["Accumulate", "vector"]
 
 
 def vector(lanes: int, width: int = 8) -> data.ArrayLayout:
@@ -26,7 +25,7 @@ class Accumulate(wiring.Component):
     Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted (and
     not kept). One vector per cycle; the pass after one of up to four vectors begins when nothing is on the way. Five cycles from
     input to output. Nothing stalls on the way: a vector marked ``last`` enters when there is room for its result in a queue, so that no
-    signal has to reach every register. Sums wrap at 32 bits; that they cannot is the compiler's proof.
+    signal has to reach every register. Sums wrap at ``acc_width`` bits; that they cannot is the compiler's proof.
 
     Parameters
     ----------
@@ -38,28 +37,31 @@ class Accumulate(wiring.Component):
         Depth, a power of two.
     room : :class:`int`
         Finished vectors that can wait, 7 or more for one per cycle.
+    acc_width : :class:`int`
+        Bits of a sum.
 
     Members
     -------
     i : :py:`In(stream.Signature({"sum": lanes * signed(width), "swap": 1, "first": 1, "last": 1, "end": 1}))`
         Partial sums. ``end`` is passed along.
-    o : :py:`Out(stream.Signature({"acc": lanes * signed(32), "end": 1}))`
+    o : :py:`Out(stream.Signature({"acc": lanes * signed(acc_width), "end": 1}))`
         Finished sums.
     overflow : :py:`Out(1)`
         High when a vector beyond the last slot is offered, which is then not taken.
     """
 
-    def __init__(self, *, lanes: int, width: int, slots: int, room: int) -> None:
+    def __init__(self, *, lanes: int, width: int, slots: int, room: int, acc_width: int = ACC_BITS) -> None:
         if not isinstance(slots, int) or slots < 2 or slots & (slots - 1):
             raise ValueError(f"Slots must be a power of two from 2, not {slots!r}")
         self.lanes = lanes
         self.width = width
         self.slots = slots
         self.room = check_positive("Room", room)
+        self.acc_width = check_positive("Width of sums", acc_width, width)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "sum": vector(lanes, width), "swap": 1, "first": 1, "last": 1, "end": 1}))),
-            "o": Out(stream.Signature(data.StructLayout({"acc": vector(lanes, ACC_BITS), "end": 1}))),
+            "o": Out(stream.Signature(data.StructLayout({"acc": vector(lanes, acc_width), "end": 1}))),
             "overflow": Out(1),
         })
         self.queue = Queue(self.o.p.shape(), depth=self.room)
@@ -70,7 +72,7 @@ class Accumulate(wiring.Component):
         m.submodules.queue = queue = self.queue
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         o = queue.i
-        m.submodules.memory = memory = Memory(shape=unsigned(ACC_BITS * self.lanes), depth=self.slots, init=[])
+        m.submodules.memory = memory = Memory(shape=unsigned(self.acc_width * self.lanes), depth=self.slots, init=[])
         read, write = memory.read_port(), memory.write_port()
 
         # The slot of the vector on offer; one bit more than an address, to see the end.
@@ -96,15 +98,16 @@ class Accumulate(wiring.Component):
         ]
         with m.If(take):
             m.d.sync += [count.eq(slot + 1), short.eq(slot < 4)]
-        acc, end = Signal(vector(self.lanes, ACC_BITS), reset_less=True), Signal(reset_less=True)
+        acc, end = Signal(vector(self.lanes, self.acc_width), reset_less=True), Signal(reset_less=True)
         m.d.sync += [a.eq(i.p), a_slot.eq(slot), a_valid.eq(take),
                      r_valid.eq(a_valid), r.eq(a), r_slot.eq(a_slot), word.eq(read.data),
                      b_valid.eq(r_valid), b.eq(r), b_slot.eq(r_slot),
                      c_valid.eq(b_valid), c_slot.eq(b_slot), c_last.eq(b.last), end.eq(b.end)]
         m.d.comb += [o.p.acc.eq(acc), o.p.end.eq(end)]
+        width = self.acc_width
         for n in range(self.lanes):
-            before = Signal(signed(ACC_BITS), name=f"before{n}", reset_less=True)
-            m.d.sync += [before.eq(Mux(r.first, 0, word[ACC_BITS * n:ACC_BITS * (n + 1)].as_signed())),
+            before = Signal(signed(width), name=f"before{n}", reset_less=True)
+            m.d.sync += [before.eq(Mux(r.first, 0, word[width * n:width * (n + 1)].as_signed())),
                          acc[n].eq(before + b.sum[n])]
         m.d.comb += write.data.eq(Cat(acc[n] for n in range(self.lanes)))
         return m

@@ -173,7 +173,8 @@ class Link(wiring.Component):
         m.d.comb += [
             put.addr.eq(r.index), put.data.eq(r.decoder.o.p.data), put.en.eq(r.keep),
             get.addr.eq(Mux(r.type == Type.HELLO, Cat(r.index[:6], C(-1, r.request_bits - 6)), r.index)), get.en.eq(r.fetch),
-            reply_put.addr.eq(r.encoder.o.p.address | second), reply_put.data.eq(Cat(r.encoder.o.p.data, r.encoder.closing)), reply_put.en.eq(r.encoder.o.valid),
+            reply_put.addr.eq(r.encoder.o.p.address | second), reply_put.en.eq(r.encoder.o.valid),
+            reply_put.data.eq(Cat(r.encoder.o.p.data, r.encoder.closing)),
             reply_get.addr.eq(r.index | second), reply_get.en.eq(r.sending & (~self.tx.valid | self.tx.ready)),
             self.tx.p.data.eq(r.sent_data),
         ]

@@ -1,12 +1,13 @@
 """Signed multiplier-accumulator in look-up tables."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_dimension, check_operand, exact_width
-from .carry import Chain, clear, inverted
+from .carry import Chain, inverted
+from .intake import accumulate, intake
 from .multiply_lut import default_groups
 from .multiply_rows import check_groups, group, registered, split, total
 
@@ -79,29 +80,19 @@ class MacLut(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        advance, adds = Signal(), Signal()
-        valid = Signal(2)
-        first, last = Signal(2, reset_less=True), Signal(2, reset_less=True)
+        advance = Signal()
         a, b = Signal(self.a_width, reset_less=True), Signal(self.b_width, reset_less=True)
-        acc = Signal(self.acc_width, reset_less=True)
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]),
-                     self.i.ready.eq(advance), self.o.p.sum.eq(acc)]
+        begin = intake(m, advance, self.i, self.o, [(b, self.i.p.b)], stages=2)
         with m.If(advance):
-            m.d.sync += [a.eq(self.i.p.a), b.eq(self.i.p.b), valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)),
-                         last.eq(Cat(self.i.p.last, last)), self.o.valid.eq(valid[-1] & last[-1])]
+            m.d.sync += a.eq(self.i.p.a)
         rows = split(self.b_width, self.groups)
-        chains = [Chain(m, f"group_{n}", cells=self.cells) for n in range(self.groups)]
+        chains = [Chain(m, f"group_{n}", cells=self.cells, tied=True) for n in range(self.groups)]
         sums = registered(m, advance, [group(chain, list(a), list(b), part) for chain, part in zip(chains, rows, strict=True)], "sums")
         # An accumulator of its own chain takes a cell more, and is not timed from the groups' adders through carries that are zero.
         if self.groups > 1:
-            chains.append(Chain(m, "sum", cells=self.cells))
+            chains.append(Chain(m, "sum", cells=self.cells, tied=True))
         product = total(chains[-1], [(part[0], found) for part, found in zip(rows, sums, strict=True)])
         *low, top = product
         sign = [inverted(*top.signals)] * (self.acc_width - len(low))
-        kept = [clear(bit, first[-1]) for bit in acc]
-        after = chains[-1].add(kept, [*low, *sign], self.acc_width)
-        for chain in chains:
-            chain.close()
-        with m.If(adds):
-            m.d.sync += acc.eq(Cat(after))
+        accumulate(m, advance, self.o, begin, chains, [*low, *sign])
         return m

@@ -9,11 +9,15 @@ import numpy as np
 
 from .array_widths import check_dimension
 from .mac_align import lengths
+from .mac_pipe import KINDS
 
-__all__ = ["MODES", "WORD", "Mode", "check_modes", "check_quire", "reach"]
+__all__ = ["LEVELS", "MODES", "WORD", "Mode", "Reach", "check_modes", "check_quire", "reach"]
 
 WORD = 16
 """Bits of an operand word."""
+
+LEVELS = 4
+"""Of the fine shift; what is left are steps of 16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,8 @@ class Mode:
         Largest product in that unit, in which NaN counts as what its code would be.
     operands
         Significands and exponents there are, where products are shifted; of many, enough to find how long products get.
+    bits
+        Of a significand, as it is multiplied.
     nan
         Whether there are codes that are not numbers.
     window
@@ -42,9 +48,22 @@ class Mode:
     lanes: int
     unit: int
     largest: int
+    bits: int
     operands: frozenset[tuple[int, int]] = frozenset()
     nan: bool = False
     window: tuple[int, int] = (0, 0)
+
+    @property
+    def kind(self) -> str:
+        """How it divides a word."""
+        return next(kind for kind, lanes in KINDS.items() if lanes == self.lanes)
+
+    @property
+    def steps(self) -> int:
+        """Steps of 16 that products are moved up, at most."""
+        if self.window != (0, 0):
+            return (self.window[1] - self.window[0]) // 16 - 1
+        return max((exponent for _, exponent in self.operands), default=0) * 2 // 16
 
     def width(self, depth: int) -> int:
         """Bits of the signed sum of ``depth`` products."""
@@ -62,29 +81,52 @@ def _posit8() -> frozenset[tuple[int, int]]:
     return frozenset(above | {(body, 0) for body in range(64)} | {(2, 11)})
 
 
+def _posit16() -> frozenset[tuple[int, int]]:
+    """The longest significand at each exponent, leading one and fraction. Exponents are one more than they count."""
+    found = {(1, 1), (4, 53), (16, 53)}
+    for place in range(1, 14):
+        found |= {((1 << place) - 1, by + e) for by in (place + 2, 56 - 3 * place) for e in (0, 1)}
+    return frozenset(found)
+
+
 MODES = {mode.name: mode for mode in (
-    Mode(name="int8", lanes=2, unit=0, largest=1 << 14),
-    Mode(name="int4", lanes=4, unit=0, largest=1 << 6),
-    Mode(name="posit8_0", lanes=2, unit=-12, largest=1 << 24, operands=_posit8(), nan=True),
-    Mode(name="e4m3", lanes=2, unit=-20, largest=225 << 30, operands=_float(4, 3), nan=True),
-    Mode(name="e2m1", lanes=4, unit=-2, largest=144),
-    Mode(name="e5m2", lanes=2, unit=-18, largest=49 << 44, operands=_float(5, 2), nan=True, window=(16, 64)),
-    Mode(name="bf16", lanes=1, unit=-76, largest=255 * 255 << 95, nan=True, window=(192, 288),
+    Mode(name="int8", lanes=2, unit=0, largest=1 << 14, bits=8),
+    Mode(name="int4", lanes=4, unit=0, largest=1 << 6, bits=4),
+    Mode(name="posit8_0", lanes=2, unit=-12, largest=1 << 24, bits=6, operands=_posit8(), nan=True),
+    Mode(name="e4m3", lanes=2, unit=-20, largest=225 << 30, bits=4, operands=_float(4, 3), nan=True),
+    Mode(name="e2m1", lanes=4, unit=-2, largest=144, bits=4),
+    Mode(name="e5m2", lanes=2, unit=-18, largest=49 << 44, bits=3, operands=_float(5, 2), nan=True, window=(16, 64)),
+    Mode(name="bf16", lanes=1, unit=-76, largest=255 * 255 << 95, bits=8, nan=True, window=(192, 288),
          operands=frozenset((255, stored) for stored in range(1, 17))),
+    Mode(name="posit16_1", lanes=1, unit=-58, largest=1 << 114, bits=13, operands=_posit16(), nan=True),
+    Mode(name="posit4_1", lanes=4, unit=-8, largest=1 << 16, bits=1, nan=True,
+         operands=frozenset((1, by) for by in (0, 2, 3, 4, 5, 6, 8))),
 )}
 """Formats there are, by name. ``unit`` is where the shared aligner puts them, at or below the smallest product."""
 
 
-def reach(modes: Sequence[Mode], levels: int) -> list[tuple[int, int]]:
-    """Bits that products of any mode have before each level of the shift: those it leaves, those it moves."""
-    found = [(WORD * any(not mode.operands for mode in modes), 0)] * levels
-    for mode in modes:
+@dataclass(frozen=True)
+class Reach:
+    """Bits of products of a kind: before each level of the fine shift, of those it leaves and those it moves; after all; steps of 16."""
+    levels: tuple[tuple[int, int], ...]
+    after: int
+    steps: int
+
+
+def reach(modes: Sequence[Mode], kind: str) -> Reach:
+    """How long the products of any mode of a kind are on their way."""
+    levels, after = [(0, 0)] * LEVELS, 0
+    mine = [mode for mode in modes if mode.kind == kind]
+    for mode in mine:
+        found = [(2 * mode.bits, 0)] * LEVELS
         if mode.operands:
-            significand, exponent = np.array(sorted(mode.operands)).T
-            products, shifts = np.multiply.outer(significand, significand), np.add.outer(exponent, exponent)
-            pairs = zip(found, lengths(products.ravel(), shifts.ravel(), levels), strict=True)
-            found = [(max(one[0], other[0]), max(one[1], other[1])) for one, other in pairs]
-    return found
+            significand, exponent = (np.array(column, dtype=object) for column in zip(*sorted(mode.operands), strict=True))
+            products, shifts = np.multiply.outer(significand, significand).ravel(), np.add.outer(exponent, exponent).ravel()
+            found = lengths(products, shifts, LEVELS)
+        levels = [(max(one[0], other[0]), max(one[1], other[1])) for one, other in zip(levels, found, strict=True)]
+        stay, move = found[-1]
+        after = max(after, stay, move + (1 << LEVELS - 1) if move else 0)
+    return Reach(tuple(levels), after, max((mode.steps for mode in mine), default=0))
 
 
 def check_modes(modes: Sequence[str]) -> tuple[Mode, ...]:

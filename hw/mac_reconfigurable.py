@@ -1,21 +1,27 @@
 """One multiplier-accumulator for many formats, chosen while it runs."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .carry import Chain, Term, both, clear, plain
-from .mac_align import Bits, choose, shift
+from .carry import Chain, Term, clear, plain
+from .mac_align import Bits
 from .mac_modes import WORD, Mode, check_modes, check_quire, reach
+from .mac_pipe import KINDS, Kinds, Pipe, any_of, maybe, together
+from .mac_place import Steps, coarse, fine, select_bits, spread
+from .mac_rows import multiply, stages_of
 from .mac_unpack import cut, magnitude, product_signs, unpack
 
 __all__ = ["MULTIPLIERS", "MacReconfigurable"]
 
 MULTIPLIERS = ("lut", "dsp")
 """Where the significands are multiplied: in rows of carry cells, or in two DSPs."""
+
+DSP_STAGES = 3
+"""Registers from the significands' to the products' places: operands as the DSP takes them, its product, the place."""
 
 FIELD = 9
 """Distance between the two numbers of four bits in a DSP's operand: their products do not reach the sum of the mixed ones."""
@@ -65,7 +71,7 @@ class MacReconfigurable(wiring.Component):
     o: stream.Interface
 
     def __init__(self, modes: Sequence[str], *, depth: int = 256, quire: int = 128, multiplier: str = "lut", wraps: bool = False,
-                 cells: bool = True) -> None:
+                 cells: bool = True, isolate: bool = True) -> None:
         self.modes: tuple[Mode, ...] = check_modes(modes)
         check_quire(quire, self.modes, depth, wraps)
         if multiplier not in MULTIPLIERS:
@@ -73,6 +79,7 @@ class MacReconfigurable(wiring.Component):
         self.quire = quire
         self.multiplier = multiplier
         self.cells = cells
+        self.isolate = isolate
         self.flags = max([mode.lanes for mode in self.modes if mode.nan], default=1)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
@@ -89,167 +96,143 @@ class MacReconfigurable(wiring.Component):
             return Const(bool(numbers), 1)
         return Cat(mode == n for n in numbers).any()
 
-    def _lanes(self, mode: Value, lanes: int) -> Value:
-        return self._among(mode, *(known.name for known in self.modes if known.lanes == lanes))
+    def _kinds(self, mode: Value) -> dict[str, Value]:
+        return {kind: self._among(mode, *(known.name for known in self.modes if known.kind == kind)) for kind in KINDS}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        advance, adds = Signal(), Signal()
-        stages = 7
+        advance = Signal()
+        pipe = Pipe(m, advance)
+        widths = {kind: max(mode.bits for mode in self.modes if mode.kind == kind) for kind in KINDS
+                  if any(mode.kind == kind for mode in self.modes)}
+        reached = {kind: reach(self.modes, kind) for kind in widths}
+        products_at = 3 + (DSP_STAGES if self.multiplier == "dsp" else stages_of(widths))
+        stages = products_at + 4
+
+        # Signs off.
+        now = self._kinds(self.i.p.mode)
+        kinds = Kinds(pipe, now, 0)
+        negates = self._among(self.i.p.mode, "int8", "int4", "posit8_0", "posit16_1", "posit4_1")
+        words = [pipe.register(magnitude(m, word, negates, now["nibble"], now["wide"], name, cells=self.cells), f"{name}_word")
+                 for word, name in ((self.i.p.a, "a"), (self.i.p.b, "b"))]
+        mode = pipe.register(self.i.p.mode, "mode")
+        later = pipe.register(mode, "mode_later")
+        signs = pipe.register(product_signs(self.i.p.a, self.i.p.b, now["nibble"], now["wide"]), "signs", stages=stages)
+
+        # Unpacked, multiplied, exponents added.
+        a, b = (unpack(pipe, word, lambda *names: self._among(mode, *names), lambda *names: self._among(later, *names), name,
+                       cells=self.cells, isolate=self.isolate) for word, name in zip(words, "ab", strict=True))
+        products = self._products(pipe, kinds, a.significand, b.significand, widths)
+        sums = [self._sum(m, *pair, name=f"sum_{n}") for n, pair in enumerate(zip(a.exponents, b.exponents, strict=True))]
+        sums = [pipe.register(value, f"exponent_{n}", stages=products_at - 4) if products_at > 4 else value for n, value in enumerate(sums)]
+        near, far = ([pipe.register(self._by(kinds, products_at - 1, sums, n, levels), f"by_{n}_{levels[0]}") for n in range(4)]
+                     for levels in ((0, 1), (2, 3)))
+        far = [pipe.register(value, f"by_{n}_later") for n, value in enumerate(far)]
+        sums = [pipe.register(value, f"exponent_{n}_last", stages=2) for n, value in enumerate(sums)]
+
+        # Aligned.
+        at = products_at + 1
+        windowed, bf16 = (pipe.register(self._among(later, name), name, stages=at - 2) for name in ("e5m2", "bf16"))
+        placed = spread(pipe, kinds, products_at, fine(kinds, products_at, products, near, reached, (0, 1)), reached)
+        moved = fine(kinds, at, placed, [Cat(Const(0, 2), value) for value in far], reached, (2, 3))
+        outside, above = self._outside(sums, windowed, bf16)
+        moved = [None if bit is None else pipe.register(bit, f"moved_{n}", zero=outside[n >= 32]) for n, bit in enumerate(moved)]
+        steps = Steps(pipe, sums, windowed, bf16)
+        blocks = coarse(pipe, kinds, at + 1, moved, steps, reached, self.quire, isolate=self.isolate)
+
+        # Added.
         valid = Signal(stages)
         first, last = Signal(stages, reset_less=True), Signal(stages, reset_less=True)
+        adds = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]), self.i.ready.eq(advance)]
         with m.If(advance):
             m.d.sync += [valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)),
                          last.eq(Cat(self.i.p.last, last)), self.o.valid.eq(valid[-1] & last[-1])]
-
-        def register(value: Value, name: str, stages: int = 1) -> Value:
-            for stage in range(stages):
-                if isinstance(value, Const):
-                    return value
-                later = Signal(len(value), name=f"{name}_{stage}" if stages > 1 else name, reset_less=True)
-                with m.If(advance):
-                    m.d.sync += later.eq(value)
-                value = later
-            return value
-
-        # Signs off.
-        quarters, wide = self._lanes(self.i.p.mode, 4), self._lanes(self.i.p.mode, 1)
-        negates = self._among(self.i.p.mode, "int8", "int4", "posit8_0")
-        words = [register(magnitude(m, word, negates, quarters, wide, name, cells=self.cells), f"{name}_word")
-                 for word, name in ((self.i.p.a, "a"), (self.i.p.b, "b"))]
-        mode = register(self.i.p.mode, "mode")
-        signs = register(product_signs(self.i.p.a, self.i.p.b, quarters, wide), "signs", 2)
-
-        # Unpacked.
-        a, b = (unpack(m, advance, word, lambda *names: self._among(mode, *names), name) for word, name in zip(words, "ab", strict=True))
-        quarters, wide = register(self._lanes(mode, 4), "quarters_2"), register(self._lanes(mode, 1), "wide_2")
-        products = self._products(m, advance, a.significand, b.significand, quarters, register(quarters, "quarters_3"))
-        pairs = zip(a.exponents, b.exponents, strict=True)
-        shifts = [register(self._sum(m, *pair, name=f"shift_{n}"), f"by_{n}", 2) for n, pair in enumerate(pairs)]
-        windowed = self._among(mode, "e5m2")
-        windowed, quarters, wide = register(windowed, "windowed", 3), register(quarters, "quarters_4", 2), register(wide, "wide_4", 2)
-        nan = register(a.nan | b.nan, "nan", 3)
-        if _maybe(wide):
-            nan = nan | (wide & shifts[0][8] & shifts[0][5:8].any())
-        nan = register(nan, "nan_sum", 3)
-        signs = register(signs, "sign", 5)
-
-        # Aligned.
-        levels = reach(self.modes, 5)
-        width = self.quire // 4
-        words, places = [], []
-        for n, (product, by) in enumerate(zip(products, shifts, strict=True)):
-            places.append(self._places(m, by, windowed, Const(0, 1) if n else wide, register, n))
-            words.append(self._aligned(m, advance, product, by, levels, n))
-        quarters, wide = register(quarters, "quarters_6", 2), register(wide, "wide_6", 2)
-        blocks: list[Bits] = []
-        for n, (bits, at) in enumerate(zip(words, places, strict=True)):
-            split = bits[:8] + [None] * (width - 8) + bits[8:16]
-            choices: list[tuple[Value | None, Bits]] = [(quarters, split)] if _maybe(quarters) else []
-            if n and _maybe(wide):
-                choices += [(wide & there, _placed(words[0], 16 * k - 2 * width, 2 * width)) for k, there in enumerate(places[0])
-                            if 16 * k + len(words[0]) > 2 * width]
-                choices.append((wide, []))
-            choices += [(there, _placed(bits, 16 * k, 2 * width)) for k, there in enumerate(at) if k and 16 * k < 2 * width]
-            if isinstance(quarters, Const) and quarters.value:
-                choices = [(None, split)]
-            elif len(at) > 2:
-                choices += [(at[0], bits), (None, [])]
-            else:
-                choices.append((None, bits[:levels[4][0]]))
-                if len(choices) > 1 and len(at) == 2:
-                    choices[-2] = (at[1], [None] * 16 + bits[:levels[4][1]])
-            block = choose(m, advance, choices, f"block_{n}")
-            blocks += [block[:width], block[width:]]
-        self._accumulate(m, adds, blocks, signs, register(quarters, "quarters_7"), register(wide, "wide_7"), first[-1])
-        if any(mode.nan for mode in self.modes):
+        self._accumulate(m, adds, blocks, signs, kinds.at("nibble", stages), kinds.at("wide", stages), first[-1])
+        if any(known.nan for known in self.modes):
+            bad = [any_of(*pair) for pair in zip(a.nan, b.nan, strict=True)]
+            flags = Cat(bad[0], Mux(kinds.at("nibble", 2), bad[1], bad[2]),
+                        together(kinds.at("nibble", 2), bad[2]), bad[3])[:self.flags]
+            flags = pipe.register(flags, "nan", stages=at - 2)
+            if maybe(above):
+                flags = Cat(flags[0] | above, flags[1:])
+            flags = pipe.register(flags, "nan_added", stages=3)
             with m.If(adds):
-                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1].replicate(self.flags)) | nan)
+                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1].replicate(self.flags)) | flags)
         return m
 
-    def _products(self, m: Module, advance: Value, a: Value, b: Value, quarters: Value, later: Value) -> list[Bits]:
-        """Products of the bytes, each of its nibbles where the mode has quarters, two stages later."""
-        products: list[Bits] = []
-        for n in range(2):
-            one, other = a[8 * n:8 * n + 8], b[8 * n:8 * n + 8]
-            result = Signal(16, name=f"product_{n}", reset_less=True)
-            if self.multiplier == "dsp":
-                spread = []
-                for word, name in ((one, "a"), (other, "b")):
-                    operand = Signal(FIELD + 4, name=f"{name}_spread_{n}", reset_less=True)
-                    apart = Cat(word[:4], Const(0, FIELD - 4), word[4:])
-                    m.d.comb += operand.eq(_either(quarters, apart, word))
-                    spread.append(operand)
-                whole = Signal(2 * FIELD + 8, name=f"whole_{n}", reset_less=True)
-                with m.If(advance):
-                    m.d.sync += [whole.eq(spread[0] * spread[1]), result.eq(_either(later, Cat(whole[:8], whole[2 * FIELD:]), whole[:16]))]
-            else:
-                sums = []
-                for half in range(2):
-                    chain = Chain(m, f"rows_{n}_{half}", cells=self.cells)
-                    gated = []
-                    for k in range(8):
-                        bit = Signal(name=f"gated_{n}_{half}_{k}")
-                        m.d.comb += bit.eq(one[k] if k // 4 == half else _either(quarters, Const(0, 1), one[k]))
-                        gated.append(bit)
-                    rows = list(other[4 * half:4 * half + 4])
-                    found = [both(bit, rows[0]) for bit in gated]
-                    for j in range(1, 4):
-                        found[j:] = map(plain, chain.add([both(bit, rows[j]) for bit in gated], found[j:], 9))
-                    chain.close()
-                    total = Signal(12, name=f"sum_{n}_{half}", reset_less=True)
-                    with m.If(advance):
-                        m.d.sync += total.eq(Cat(term.value for term in found))
-                    sums.append(total)
-                chain = Chain(m, f"product_{n}", cells=self.cells)
-                upper = chain.add([plain(bit) for bit in sums[0][4:]], [plain(bit) for bit in sums[1]], 12)
-                chain.close()
-                with m.If(advance):
-                    m.d.sync += result.eq(Cat(sums[0][:4], upper))
-            products.append(list(result))
-        return products
+    def _products(self, pipe: Pipe, kinds: Kinds, a: Value, b: Value, widths: dict[str, int]) -> Bits:
+        """Products of the lanes, each where its operands' lowest bits multiply, in registers."""
+        if self.multiplier == "lut":
+            bits = multiply(pipe, kinds, 2, a, b, widths, cells=self.cells)
+            return [None if bit is None else pipe.register(bit, f"product_{n}") for n, bit in enumerate(bits)]
+        words = pipe.register(a, "a_significand"), pipe.register(b, "b_significand")
+        found: dict[str, Bits] = {kind: [None] * 2 * WORD for kind in widths}
+        for n in range(2 if set(widths) - {"wide"} else 1):
+            operands = []
+            for word, name in zip(words, "ab", strict=True):
+                one = word[8 * n:8 * n + 8]
+                sources: dict[str, Bits] = {"byte": list(one), "nibble": [*one[:4], *[None] * (FIELD - 4), *one[4:]]}
+                if not n:
+                    sources["wide"] = list(word[:widths.get("wide", 0)])
+                bits = select_bits(pipe, kinds, 3, {kind: sources[kind] for kind in widths if kind in sources}, f"{name}_dsp_{n}")
+                operands.append(Cat(Const(0, 1) if bit is None else bit for bit in bits))
+            whole = Signal(sum(map(len, operands)), name=f"whole_{n}", reset_less=True)
+            with pipe.m.If(pipe.advance):
+                pipe.m.d.sync += whole.eq(operands[0] * operands[1])
+            bits = list(whole)
+            for kind in widths:
+                if kind == "wide" and not n:
+                    found[kind][:2 * widths[kind]] = bits[:2 * widths[kind]]
+                elif kind == "byte":
+                    found[kind][16 * n:16 * n + 2 * widths[kind]] = bits[:2 * widths[kind]]
+                elif kind == "nibble":
+                    found[kind][16 * n:16 * n + 16] = [*bits[:8], *bits[2 * FIELD:2 * FIELD + 8]]
+        return select_bits(pipe, kinds, 5, found, "product")
 
-    def _sum(self, m: Module, a: Value, b: Value, name: str) -> Value:
-        if isinstance(a, Const):
-            return Const(0, 5)
+    def _sum(self, m: Module, a: tuple[Value, ...], b: tuple[Value, ...], name: str) -> Value:
+        """Of exponents, each the OR of one or two."""
+        if not a:
+            return Const(0, 0)
+        width = max(map(len, a))
+        terms = []
+        for parts in (a, b):
+            columns = [[Signal(name=f"{name}_{k}_{n}") for n, part in enumerate(parts) if k < len(part)] for k in range(width)]
+            m.d.comb += [column[n].eq(part[k]) for k, column in enumerate(columns)
+                         for n, part in enumerate(part for part in parts if k < len(part))]
+            terms.append([Term(0b1110, tuple(column)) if len(column) == 2 else plain(*column) for column in columns])
         chain = Chain(m, name, cells=self.cells)
-        total = chain.add([plain(bit) for bit in a], [plain(bit) for bit in b], len(a) + 1)
+        total = chain.add(terms[0], terms[1], width + 1)
         chain.close()
         return Cat(total)
 
-    def _places(self, m: Module, by: Value, windowed: Value, wide: Value, register: Callable[..., Value], n: int) -> list[Value]:
-        """Whether the product's place, in steps of 16, is 0, 1, ...; none if it is outside a window. Two stages later."""
-        if isinstance(by, Const):
-            return [Const(1, 1)]
-        high = by[4:]
-        if not _maybe(windowed) and not _maybe(wide):
-            return [Const(1, 1), register(high[0], f"far_{n}", 2)]
-        at = []
-        for k in range(6 if _maybe(wide) else 3):
-            inside = ~windowed & (high == k) if k < 2 else Const(0, 1)
-            inside = inside | (windowed & (high == k + 1))
-            if _maybe(wide):
-                inside = Mux(wide, high == k + 12, inside)
-            at.append(register(inside, f"at_{n}_{k}", 2))
-        return at
+    def _by(self, kinds: Kinds, stage: int, sums: Sequence[Value], n: int, levels: Sequence[int]) -> Value:
+        """Bits by which a fourth of the places is moved at some levels. A word has its first half of them from the third level on."""
+        apart = any(known.kind == "nibble" and known.operands for known in self.modes)
+        owners = {"wide": 0, "byte": n & 2, "nibble": n if apart else n & 2}
+        options: dict[int, set[str]] = {}
+        for kind in kinds.names:
+            if kind != "wide" or n < 3 or levels[0] < 2:
+                options.setdefault(owners[kind], set()).add(kind)
+        if not options:
+            return Const(0, len(levels))
+        *rest, (most, _) = sorted(options.items(), key=lambda item: len(item[1]))
 
-    def _aligned(self, m: Module, advance: Value, bits: Bits, by: Value, levels: Sequence[tuple[int, int]], n: int) -> Bits:
-        """Moved up by the four low bits of the shift, two stages later."""
-        rest = by[:4]
-        for low in (0, 2):
-            name = f"lane_{n}_{low}"
-            if levels[low][1] or levels[low + 1][1]:
-                stay, move = levels[low + 1]
-                bits = shift(bits, rest[0], 1 << low, *levels[low])
-                bits = choose(m, advance, [(rest[1], [None] * (2 << low) + bits[:move]), (None, bits[:stay])], name)
-                after = Signal(2, name=f"rest_{n}_{low}", reset_less=True)
-                with m.If(advance):
-                    m.d.sync += after.eq(rest[2:])
-                rest = after
-            else:
-                bits = choose(m, advance, [(None, bits)], name)
-        return bits
+        def bits(owner: int) -> Value:
+            return Cat(sums[owner], Const(0, 4))[levels[0]:levels[-1] + 1]
+
+        found = bits(most)
+        for owner, names in rest:
+            found = Mux(kinds.any(names, stage), bits(owner), found)
+        return found
+
+    def _outside(self, sums: Sequence[Value], windowed: Value, bf16: Value) -> tuple[tuple[Value, Value], Value]:
+        """Whether the lower and the upper half of the places are to be zero, and whether a sum is above a window."""
+        high = [Cat(value, Const(0, 9))[4:9] for value in (sums[0], sums[2])]
+        beside = [together(windowed, ~value[:2].any()) for value in high]
+        within = (~high[0][4] & high[0][3] & high[0][2]) | (high[0][4] & ~high[0][1:4].any())
+        word = together(bf16, ~within)
+        return (any_of(beside[0], word), any_of(beside[1], word)), together(bf16, high[0][4], high[0][1:4].any())
 
     def _accumulate(self, m: Module, adds: Value, blocks: Sequence[Bits], signs: Value, quarters: Value, wide: Value, first: Value) -> None:
         """Quarters of the accumulator on one chain, with a cut between where their lanes end."""
@@ -278,19 +261,3 @@ class MacReconfigurable(wiring.Component):
         chain.close()
         with m.If(adds):
             m.d.sync += Cat(acc).eq(Cat(after[place] for place in places))
-
-
-def _placed(bits: Bits, at: int, width: int) -> Bits:
-    """A word's bits from ``at`` on, which may be below zero, as far as they are inside ``width``."""
-    return ([None] * at + bits)[:width] if at >= 0 else bits[-at:]
-
-
-def _maybe(value: Value) -> bool:
-    return not (isinstance(value, Const) and not value.value)
-
-
-def _either(when: Value, one: Value, other: Value) -> Value:
-    """``one`` if ``when``, constant or not, else ``other``."""
-    if isinstance(when, Const):
-        return one if when.value else other
-    return Mux(when, one, other)

@@ -1,12 +1,13 @@
 """Operands of the reconfigurable multiplier-accumulator: significands, exponents and what is not a number."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-from .carry import ZERO, Chain, Term
+from .carry import ZERO, Chain, Term, both, plain
+from .mac_pipe import Pipe, any_of, maybe, negated
 
 __all__ = ["Select", "Unpacked", "cut", "magnitude", "product_signs", "unpack"]
 
@@ -16,10 +17,21 @@ Select = Callable[..., Value]
 
 @dataclass(frozen=True, eq=False)
 class Unpacked:
-    """A word's parts: significands in 16 bits as the multiplier takes them, exponents of its lanes, lanes that are no numbers."""
+    """A word's parts.
+
+    Parameters
+    ----------
+    significand
+        16 bits, each lane's where its code is, before a register two stages after the word.
+    exponents
+        Of the lanes that begin at each nibble, in registers two stages after the word: each the OR of two, of which one is zero. None
+        where no mode has one.
+    nan
+        Whether the lane that begins at each nibble is no number, in registers one stage after the word.
+    """
     significand: Value
-    exponents: tuple[Value, ...]
-    nan: Value
+    exponents: tuple[tuple[Value, ...], ...]
+    nan: tuple[Value, ...]
 
 
 def cut(inject: Value, keep: Value) -> tuple[Term, Term]:
@@ -30,23 +42,24 @@ def cut(inject: Value, keep: Value) -> tuple[Term, Term]:
     return Term(0b1110, pair), Term(0b0010, pair)
 
 
-def magnitude(m: Module, word: Value, negates: Value, quarters: Value, wide: Value, name: str, *, cells: bool) -> Value:
+def magnitude(m: Module, word: Value, negates: Value, nibbles: Value, wide: Value, name: str, *, cells: bool) -> Value:
     """Two's complement of the lanes whose top bit is set, where the mode ``negates``: signed numbers without their signs.
 
-    Lanes are nibbles if ``quarters``, the word if ``wide``, bytes otherwise.
+    Lanes are nibbles if ``nibbles``, the word if ``wide``, bytes otherwise.
     """
-    tops = Signal(4, name=f"{name}_tops")
-    lanes = [word[4 * n + 3] for n in range(4)]
-    whole = wide if isinstance(wide, Const) and not wide.value else wide
-    byte = [Mux(whole, lanes[3], lanes[1]), lanes[3]]
-    m.d.comb += tops.eq(Cat(Mux(quarters, lanes[n], byte[n // 2]) for n in range(4)) & negates.replicate(4))
     signs = [Signal(name=f"{name}_negative_{n}") for n in range(4)]
-    m.d.comb += Cat(signs).eq(tops)
+    tops = [word[4 * n + 3] for n in range(4)]
+    m.d.comb += [
+        signs[3].eq(tops[3] & negates),
+        signs[2].eq(Mux(nibbles, tops[2], tops[3]) & negates),
+        signs[1].eq(Mux(wide, tops[3], tops[1]) & negates),
+        signs[0].eq(Mux(nibbles, tops[0] & negates, signs[1])),
+    ]
     x: list[Term] = []
     y: list[Term] = []
     places = []
     for n in range(4):
-        keep = wide if n == 2 else _not(quarters)
+        keep = wide if n == 2 else negated(nibbles)
         if n and not (isinstance(keep, Const) and keep.value):
             inject, passing = Signal(name=f"{name}_inject_{n}"), Signal(name=f"{name}_keep_{n}")
             m.d.comb += [inject.eq(signs[n]), passing.eq(keep)]
@@ -62,106 +75,213 @@ def magnitude(m: Module, word: Value, negates: Value, quarters: Value, wide: Val
     return Cat(total[place] for place in places)
 
 
-def _not(value: Value) -> Value:
-    return Const(1 - value.value, 1) if isinstance(value, Const) else ~value
-
-
-def product_signs(a: Value, b: Value, quarters: Value, wide: Value) -> Value:
+def product_signs(a: Value, b: Value, nibbles: Value, wide: Value) -> Value:
     """Sign of the product of each quarter of the accumulator."""
-    either = [a[4 * n + 3] ^ b[4 * n + 3] for n in range(4)]
-    byte = [Mux(wide, either[3], either[1]), either[3]]
-    return Cat(Mux(quarters, either[n], byte[n // 2]) for n in range(4))
+    n = [a[4 * n + 3] ^ b[4 * n + 3] for n in range(4)]
+    byte = Mux(wide, n[3], n[1])
+    return Cat(Mux(nibbles, n[0], byte), byte, Mux(nibbles, n[2], n[3]), n[3])
 
 
-def unpack(m: Module, advance: Value, word: Value, select: Select, name: str) -> Unpacked:
-    """Registers of the parts of a word from which :func:`magnitude` has taken the signs of integers and posits.
+def unpack(pipe: Pipe, word: Value, select: Select, later: Select, name: str, *, cells: bool, isolate: bool) -> Unpacked:
+    """Parts of a word from which :func:`magnitude` has taken the signs of integers and posits.
 
-    The lane of a whole word has its significand where the first byte has it, and the other byte's is zero.
+    First stage: floats' leading bits are put where their significands have them and their exponents taken out, codes of four bits become
+    integers, and the run of equal bits that posits begin with is marked, from its second bit on. Second stage: posits' regimes vanish
+    and their leading ones appear, in place: nothing is normalised, the exponent counts the places instead.
+
+    ``select`` tells the mode of ``word``, ``later`` that of a stage after it.
     """
-    e4m3, e5m2, e2m1, posit8, bf16 = (select(mode) for mode in ("e4m3", "e5m2", "e2m1", "posit8_0", "bf16"))
-    significand = Signal(16, name=f"{name}_significand", reset_less=True)
-    exponents: list[Value] = []
-    nans: list[Value] = []
-    for n in range(2):
-        code = word[8 * n:8 * n + 8]
-        normal = Signal(name=f"{name}_normal_{n}")
-        m.d.comb += normal.eq(code[3:7].any() | (e5m2 & code[2]))
-        bits: list[Value] = [code[k] for k in range(8)]
-        count: Value = Const(0, 3)
-        if _maybe(posit8):
-            bits, count = _posit8(m, code, posit8, f"{name}_posit_{n}")
-        if _maybe(e2m1):
-            doubled = [bit for k in range(2) for bit in _e2m1(code[4 * k:4 * k + 3])]
-            bits = [Mux(e2m1, *pair) for pair in zip(doubled, bits, strict=True)]
-        if _maybe(e5m2):
-            bits[2], bits[3] = Mux(e5m2, normal, bits[2]), bits[3] & ~e5m2
-        if _maybe(e4m3):
-            bits[3] = Mux(e4m3, normal, bits[3])
-        choices = {"e4m3": Cat(code[3] | ~normal, code[4:7]), "posit8_0": Cat(code[6], count), "e5m2": Cat(code[2] | ~normal, code[3:7])}
-        bad = (e4m3 & code[:7].all()) | (posit8 & code[7]) | (e5m2 & code[2:7].all())
-        if not n and _maybe(bf16):
-            some = Signal(name=f"{name}_normal")
-            m.d.comb += some.eq(word[7:15].any())
-            bits[7] = Mux(bf16, some, bits[7])
-            choices["bf16"] = Cat(word[7] | ~some, word[8:15])
-            bad = bad | (bf16 & word[7:15].all())
-        empty = (bf16 if n else Const(0, 1), e4m3 | e5m2 | bf16 if n else e4m3 | e5m2)
-        for part, zero in enumerate(empty):
-            target, source = significand[8 * n + 4 * part:8 * n + 4 * part + 4], Cat(bits[4 * part:4 * part + 4])
-            with m.If(advance):
-                if isinstance(zero, Const):                  # not a switch, which would not be Verilog
-                    m.d.sync += target.eq(0 if zero.value else source)
-                else:
-                    with m.If(zero):
-                        m.d.sync += target.eq(0)
-                    with m.Else():
-                        m.d.sync += target.eq(source)
-        choices = {mode: value for mode, value in choices.items() if _maybe(select(mode))}
-        if not choices:
-            exponents.append(Const(0, 4))
-            continue
-        exponent = Signal(max(len(value) for value in choices.values()), name=f"{name}_exponent_{n}", reset_less=True)
-        names = list(choices)
-        chosen: Value = choices[names[-1]]
-        for mode in names[-2::-1]:
-            chosen = Mux(select(mode), choices[mode], chosen)
-        some = select(*names)
-        with m.If(advance):
-            if isinstance(some, Const):
-                m.d.sync += exponent.eq(chosen)
+    bf16, posit16, posit8, posit4 = (select(mode) for mode in ("bf16", "posit16_1", "posit8_0", "posit4_1"))
+    run = _run(word, posit16, posit8)
+    normal = [Signal(name=f"{name}_normal_{n}") for n in range(3)]
+    e5m2 = select("e5m2")
+    pipe.m.d.comb += [*(normal[n].eq(word[8 * n + 3:8 * n + 7].any() | (e5m2 & word[8 * n + 2])) for n in range(2)),
+                      normal[2].eq(word[7:15].any() if maybe(bf16) else 0)]
+    bits = _prepared(pipe, word, select, normal, name)
+    marked = [pipe.register(bit, f"{name}_run_{n}") for n, bit in enumerate(run)]
+    exponents = [pipe.register(_fields(word, select, normal, n), f"{name}_field_{n}", zero=_unused(select, n, isolate)) for n in range(4)]
+    nan = tuple(pipe.register(_bad(word, select, n), f"{name}_bad_{n}") for n in range(4))
+    posit16, posit8 = (later(mode) for mode in ("posit16_1", "posit8_0"))
+    significand = _significand(bits, marked, posit16, posit8) if marked else bits
+    parts: list[tuple[Value, ...]] = []
+    for n, field in enumerate(exponents):
+        found = [(field, Const(0, 1))] * (len(field) > 0)
+        if maybe(posit8) and n % 2 == 0:
+            ones = Cat(bits[4 * n + 6], _count([marked[4 * n + k] for k in range(5, 0, -1)]))
+            if found and maybe(posit16) and not n:                  # whose adder has the other posits' as well
+                found = [(_or(field, ones & posit8.replicate(len(ones))), Const(0, 1))]
             else:
-                with m.If(some):
-                    m.d.sync += exponent.eq(chosen)
-                with m.Else():
-                    m.d.sync += exponent.eq(0)
-        exponents.append(exponent)
-        nans.append(bad)
-    return Unpacked(significand, tuple(exponents), Cat(nans))
+                found.append((ones, negated(posit8)))
+        parts.append(tuple(pipe.register(value, f"{name}_exponent_{n}_{k}", zero=zero) for k, (value, zero) in enumerate(found)))
+    if maybe(posit16):
+        copy = bits
+        if isolate and not isinstance(posit16, Const):
+            copy = pipe.register(word[:15], f"{name}_posit", zero=negated(select("posit16_1")))
+        scale = _posit16(pipe.m, copy, marked, f"{name}_scale", cells=cells)
+        parts[0] = (*parts[0], pipe.register(scale, f"{name}_exponent_posit", zero=negated(posit16)))
+    return Unpacked(significand, tuple(parts), nan)
 
 
-def _maybe(value: Value) -> bool:
-    return not (isinstance(value, Const) and not value.value)
+def _run(word: Value, posit16: Value, posit8: Value) -> list[Value]:
+    """Whether a posit's bits from a place on, up to its first, are equal; of a posit(8,0), are ones. Place 14 is not kept, 0 not needed."""
+    if not maybe(posit16) and not maybe(posit8):
+        return []
+    run: list[Value] = [Const(0, 1)] * 14
+    top = word[14]
+    run[13] = Mux(top, word[13] & (posit16 | posit8), ~word[13] & posit16)
+    for k in range(12, 7, -1):
+        run[k] = run[k + 1] & (word[k] == top)
+    bound = top | posit8
+    run[7] = posit8 | (run[8] & (word[7] == top)) if maybe(posit16) else posit8
+    for k in range(6, 0, -1):
+        run[k] = run[k + 1] & (word[k] == bound)
+    return run
 
 
-def _e2m1(code: Value) -> list[Value]:
-    """Twice the magnitude, four bits."""
+def _prepared(pipe: Pipe, word: Value, select: Select, normal: Sequence[Value], name: str) -> Value:
+    """The word's bits after a stage: floats' significands, codes of four bits as integers, others unchanged."""
+    e4m3, e5m2, e2m1, bf16, posit4 = (select(mode) for mode in ("e4m3", "e5m2", "e2m1", "bf16", "posit4_1"))
+    bits = [word[k] for k in range(16)]
+    for n in range(4):
+        low, middle, high, top = bits[4 * n:4 * n + 4]
+        if maybe(e2m1):
+            bits[4 * n:4 * n + 4] = [low & ~(high & e2m1), Mux(e2m1, (middle & ~high) | (low & high & ~middle), middle),
+                                     high & (low | ~middle | ~e2m1), Mux(e2m1, high & middle, top)]
+        if maybe(posit4):
+            bits[4 * n] = bits[4 * n] | (posit4 & (middle | high))
+    for n in range(2):
+        if maybe(e4m3) or maybe(e5m2):
+            bits[8 * n + 3] = Mux(e4m3, normal[n], bits[8 * n + 3] & ~e5m2)
+        if maybe(e5m2):
+            bits[8 * n + 2] = Mux(e5m2, normal[n], bits[8 * n + 2])
+    if maybe(bf16):
+        bits[7] = Mux(bf16, normal[2], bits[7])
+    floats = select("e4m3", "e5m2")
+    found = []
+    for n in range(4):
+        zero = select("bf16") if n == 2 else floats if n == 1 else select("bf16", "e4m3", "e5m2") if n == 3 else Const(0, 1)
+        rest = any_of(zero, posit4)
+        parts = [(4 * n, 4 * n + 1, zero), (4 * n + 1, 4 * n + 4, rest)]
+        found += [pipe.register(Cat(bits[low:high]), f"{name}_bits_{low}", zero=reset) for low, high, reset in parts]
+    return Cat(found)
+
+
+def _fields(word: Value, select: Select, normal: Sequence[Value], n: int) -> Value:
+    """Exponents of floats and of posit(4,1), as they are in the code; zero in no mode but others have to be made so."""
+    choices: list[tuple[Value, Value]] = []
+    code = word[4 * n:4 * n + 3]
     low, middle, high = code
-    return [low & ~high, (middle & ~high) | (low & high & ~middle), high & (low | ~middle), high & middle]
+    if maybe(select("posit4_1")):
+        choices.append((select("posit4_1"), Cat(low & (middle ^ high), middle & ~(low & high), high & ~(low & middle), code.all())))
+    if n % 2 == 0:
+        some = normal[n // 2]
+        if maybe(select("e4m3")):
+            choices.append((select("e4m3"), Cat(word[4 * n + 3] | ~some, word[4 * n + 4:4 * n + 7])))
+        if maybe(select("e5m2")):
+            choices.append((select("e5m2"), Cat(word[4 * n + 2] | ~some, word[4 * n + 3:4 * n + 7])))
+    if not n and maybe(select("bf16")):
+        choices.append((select("bf16"), Cat(word[7] | ~normal[2], word[8:15])))
+    if not choices:
+        return Const(0, 0)
+    width = max(len(value) for _, value in choices)
+    chosen: Value = choices[-1][1]
+    for when, value in choices[-2::-1]:
+        chosen = Mux(when, value, chosen)
+    return chosen[:width]
 
 
-def _posit8(m: Module, code: Value, when: Value, name: str) -> tuple[list[Value], Value]:
-    """Eight bits of significand if ``when``, the code's own otherwise; and the ones that follow the code's first.
+def _unused(select: Select, n: int, isolate: bool) -> Value:
+    """Whether the field at a nibble is to be zero."""
+    if n % 2:
+        return negated(select("posit4_1")) if isolate else Const(0, 1)
+    return negated(select("posit4_1", "e4m3", "e5m2", *["bf16"] * (n == 0)))
 
-    A posit below one is its bits as an integer, in units of 2 ** -6. In one that is not, the zero that ends the regime becomes the
-    significand's first bit and the ones before it vanish: nothing moves. It counts ``2 ** (2 * ones + 1)`` times as much then.
-    The largest, which has no zero, is twice the one with five ones.
+
+def _bad(word: Value, select: Select, n: int) -> Value:
+    """Whether the lane that begins at a nibble is no number."""
+    found = select("posit4_1") & word[4 * n + 3]
+    if n % 2 == 0:
+        code = word[4 * n:4 * n + 8]
+        found = found | (select("posit8_0") & code[7]) | (code[2:7].all() & (select("e5m2") | (select("e4m3") & code[:2].all())))
+    if not n:
+        found = found | (select("posit16_1") & word[15]) | (select("bf16") & word[7:15].all())
+    modes = ("posit4_1", *["posit8_0", "e5m2", "e4m3"] * (n % 2 == 0), *["posit16_1", "bf16"] * (n == 0))
+    return found if maybe(select(*modes)) else Const(0, 1)
+
+
+def _significand(bits: Value, run: Sequence[Value], posit16: Value, posit8: Value) -> Value:
+    """Posits without their regimes.
+
+    A posit(16,1) has its leading one where the exponent's bit was, and its fraction after it. One that has no such bit is 1 with
+    regimes of zeros; of ones, 4 if the regime ends in the last bit and 16 if it does not end: their exponents are that of the next smaller.
+
+    A posit(8,0) below one is its bits as an integer. In one that is not, the zero that ends the regime becomes the leading one and the
+    ones before it vanish. The largest, which has no zero, is twice the one with five ones.
     """
-    run = []
+    top = bits[14]
+
+    def marked(k: int) -> Value:
+        return posit16 if k == 14 else run[k]
+
+    found: list[Value] = []
+    for k in range(13):
+        long = ~marked(k + 1) & (bits[k] | marked(k + 2))
+        short = bits[k] ^ run[k + 1]
+        if k == 0:
+            long = Mux(run[1], bits[0] & ~top, bits[0] | run[2])
+        elif k in (2, 4):
+            long = long | (run[1] & top & (bits[0] if k == 4 else ~bits[0]))
+        elif k in (6, 7):
+            short = Const(0, 1)
+        if k % 8 == 1:
+            short = short | (run[k] & bits[k - 1])
+        found.append(_choice(posit8, short, long if maybe(posit16) else bits[k]))
+    posit = posit16 | posit8
+    found += [(bits[13] ^ (posit8 & top)) & ~posit16, top & ~posit, bits[15] & ~posit]
+    return Cat(found)
+
+
+def _choice(when: Value, one: Value, other: Value) -> Value:
+    if isinstance(when, Const):
+        return one if when.value else other
+    return Mux(when, one, other)
+
+
+def _count(ones: Sequence[Value]) -> Value:
+    """How many of ``ones``, of which each implies those before it."""
+    bits = []
+    for n in range(len(ones).bit_length()):
+        total: Value = Const(0, 1)
+        for step in range(1 << n, len(ones) + 1, 1 << n):
+            total = total ^ ones[step - 1]
+        bits.append(total)
+    return Cat(bits)
+
+
+def _posit16(m: Module, bits: Value, run: Sequence[Value], name: str, *, cells: bool) -> Value:
+    """Exponent of a posit(16,1): n + 1 equal bits, 15 - n + e if they are zeros, 17 + 3 n + e if they are ones.
+
+    One chain: e, the bit after the one that ends the run, is the carry that its marks pass on from there.
+    """
+    ones = [run[13 - k] for k in range(12)]
+    count = [Signal(name=f"{name}_{n}") for n in range(4)]
+    top = Signal(name=f"{name}_top")
+    whole = _count(ones)
+    m.d.comb += [Cat(count).eq(Cat(whole[0], whole[1] ^ (run[1] & ~top), whole[2:])), top.eq(bits[14])]
+    x, y = [], []
+    for k in range(13):
+        bit, mark = Signal(name=f"{name}_bit_{k}"), Signal(name=f"{name}_mark_{k}")
+        m.d.comb += [bit.eq(bits[k]), mark.eq(run[k + 1])]
+        x.append(Term(0b1110, (bit, mark)))
+        y.append(Term(0b0010, (bit, mark)))
     for k in range(6):
-        ones = Signal(name=f"{name}_ones_{k}")
-        source = when & code[3:7].all() & code[k:3].all() if k < 3 else when & code[k:7].all()
-        m.d.comb += ones.eq(source)
-        run.append(ones)
-    bits = [code[0] ^ run[1], (code[1] ^ run[2]) | run[0], *(code[k] ^ run[k + 1] for k in range(2, 5)), code[5] ^ (when & code[6]),
-            code[6] & ~when, code[7] & ~when]
-    return bits, Cat((run[5] & ~run[4]) | (run[3] & ~run[2]) | run[1], run[4] & ~run[2], run[2])
+        x.append(Term(0b1001, (count[k], top)) if k < 4 else plain(top) if k == 4 else ZERO)
+        y.append(plain(top) if not k else both(top, count[k - 1]) if k < 5 else ZERO)
+    chain = Chain(m, name, cells=cells)
+    total = chain.add(x, y, len(x))
+    chain.close()
+    return Cat(total[13:])
+
+
+def _or(one: Value, other: Value) -> Value:
+    return (one | other)[:max(len(one), len(other))]

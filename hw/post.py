@@ -1,18 +1,24 @@
 """From exact accumulators to words of the activation memory."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..registers import PARAM_BYTES
-from .engine import ACC_BITS, vector
+from ..fixed import NAMES
+from ..registers import ACC_BITS, PARAM_BYTES, WIDE_ACC_BITS, WIDE_PARAM_BYTES
+from .decode import FORMAT
+from .engine import vector
+from .format_lane import FormatLane
 from .requantize_lane import RequantizeLane
 
 __all__ = ["Post"]
 
 PARAM = data.StructLayout({"bias": signed(32), "b": unsigned(32), "c": unsigned(6), "unused": unsigned(2)})
+WIDE_PARAM = data.StructLayout(PARAM.members | {"bias_high": signed(WIDE_ACC_BITS - 32)})
 
 
 class Post(wiring.Component):
@@ -32,18 +38,20 @@ class Post(wiring.Component):
         Depth of the parameter memory in channels.
     depth : :class:`int`
         Words in the activation memory.
+    formats : sequence of :class:`str`
+        Formats of the hardware; with others than int8 accumulators and biases have 48 bits.
 
     Members
     -------
-    i : :py:`In(stream.Signature({"acc": lanes * signed(32), "hold": 1, "end": 1}))`
+    i : :py:`In(stream.Signature({"acc": lanes * signed(acc_bits), "hold": 1, "end": 1}))`
         Accumulators. The product of a vector marked ``hold`` is added to that of the next, which uses the parameters
         of the following ``lanes`` channels. ``end`` marks the last output of a channel tile.
     start : :py:`In(1)`
         Take ``params`` and ``output`` as the first addresses.
     advance : :py:`In(1)`
         Whether each channel tile has parameters of its own.
-    params, output, output_step, output_wrap, zero_point, low, high
-        The instruction's fields.
+    params, output, output_step, output_wrap, zero_point, low, high, format
+        The instruction's fields; ``format``, that of what is written, only where there are several.
     written : :py:`Out(1)`
         A word is written in this cycle, at ``write_address``.
     fault : :py:`Out(1)`
@@ -51,28 +59,34 @@ class Post(wiring.Component):
         the word's address, or the channel's. Nothing is written.
     """
 
-    def __init__(self, *, lanes: int, requantizers: int, serial: bool, channels: int, depth: int) -> None:
+    def __init__(self, *, lanes: int, requantizers: int, serial: bool, channels: int, depth: int,
+                 formats: Sequence[str] = ("int8",)) -> None:
         self.lanes = lanes
         self.requantizers = requantizers
         self.serial = serial
         self.channels = channels
         self.depth = depth
+        self.formats = tuple(formats)
+        self.wide = self.formats != ("int8",)
+        self.acc_bits, self.param_bytes = (WIDE_ACC_BITS, WIDE_PARAM_BYTES) if self.wide else (ACC_BITS, PARAM_BYTES)
         super().__init__({
-            "i": In(stream.Signature(data.StructLayout({"acc": vector(lanes, ACC_BITS), "hold": 1, "end": 1}))),
+            "i": In(stream.Signature(data.StructLayout({"acc": vector(lanes, self.acc_bits), "hold": 1, "end": 1}))),
             "start": In(1), "advance": In(1),
             "params": In(16), "output": In(18), "output_step": In(12), "output_wrap": In(signed(19)),
             "zero_point": In(signed(8)), "low": In(signed(8)), "high": In(signed(8)),
             "param_address": Out(ceil_log2(channels // requantizers)), "param_enable": Out(1),
-            "param_data": In(8 * PARAM_BYTES * requantizers),
+            "param_data": In(8 * self.param_bytes * requantizers),
             "write_address": Out(ceil_log2(depth)), "write_enable": Out(1), "write_data": Out(8 * lanes),
             "written": Out(1), "fault": Out(1), "fault_address": Out(24),
-        })
+        } | ({"format": In(FORMAT)} if self.wide else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         i, count = self.i, self.requantizers
         groups = self.lanes // count
-        lanes = [RequantizeLane(serial=self.serial, depth=groups) for _ in range(count)]
+        numbers = [name for name in self.formats if name in NAMES]
+        lanes = [FormatLane(formats=numbers, depth=groups) if self.wide else RequantizeLane(serial=self.serial, depth=groups)
+                 for _ in range(count)]
         for n, lane in enumerate(lanes):
             m.submodules[f"lane{n}"] = lane
             m.d.comb += [lane.zero_point.eq(self.zero_point), lane.low.eq(self.low), lane.high.eq(self.high),
@@ -83,7 +97,7 @@ class Post(wiring.Component):
         tile = Signal(16)
         second = Signal()
         busy = Signal()
-        held = data.StructLayout({"acc": vector(count, ACC_BITS), "hold": 1, "end": 1})
+        held = data.StructLayout({"acc": vector(count, self.acc_bits), "hold": 1, "end": 1})
         kept, met = Signal(held, reset_less=True), Signal(held, reset_less=True)
         met_valid, met_params = Signal(), Signal(len(self.param_data), reset_less=True)
         move, pass_on = Signal(), Signal()
@@ -122,15 +136,19 @@ class Post(wiring.Component):
             m.d.sync += [tile.eq(self.params[ceil_log2(self.lanes):]), second.eq(0), group.eq(0), busy.eq(0),
                          met_valid.eq(0), lost.eq(0)]
         for n, lane in enumerate(lanes):
-            param = data.View(PARAM, met_params[8 * PARAM_BYTES * n:8 * PARAM_BYTES * (n + 1)])
+            param = data.View(WIDE_PARAM if self.wide else PARAM, met_params[8 * self.param_bytes * n:8 * self.param_bytes * (n + 1)])
+            bias = param.bias
+            if self.wide:
+                bias = Cat(bias, param.bias_high).as_signed()
+                m.d.comb += lane.i.p.format.eq(self.format)
             m.d.comb += [
-                lane.i.valid.eq(met_valid), lane.i.p.acc.eq(met.acc[n]), lane.i.p.bias.eq(param.bias), lane.i.p.b.eq(param.b),
+                lane.i.valid.eq(met_valid), lane.i.p.acc.eq(met.acc[n]), lane.i.p.bias.eq(bias), lane.i.p.b.eq(param.b),
                 lane.i.p.c.eq(param.c), lane.i.p.hold.eq(met.hold), lane.i.p.tag.eq(met.end),
             ]
         self._write(m, lanes, groups, lost, lost_channel)
         return m
 
-    def _write(self, m: Module, lanes: list[RequantizeLane], groups: int, lost: Value, channel: Value) -> None:
+    def _write(self, m: Module, lanes: Sequence[RequantizeLane | FormatLane], groups: int, lost: Value, channel: Value) -> None:
         """Gather groups into words and write them; ``lost`` says that the parameters of ``channel`` do not exist."""
         o = lanes[0].o
         group = Signal(range(groups))

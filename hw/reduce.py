@@ -5,11 +5,13 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .engine import ACC_BITS, vector
+from ..registers import ACC_BITS
+from .engine import vector
+from .stream import check_positive
 
-__all__ = ["REDUCE_BITS", "Reduce"]
+__all__ = ["Reduce"]
 
-REDUCE_BITS = 24
+_COUNT_BITS = 16
 
 
 class Reduce(wiring.Component):
@@ -22,23 +24,29 @@ class Reduce(wiring.Component):
     ----------
     lanes : :class:`int`
         Numbers per vector.
+    width : :class:`int`
+        Bits of a number.
+    acc_width : :class:`int`
+        Bits of a result, which is of ``width + 16``.
 
     Members
     -------
-    i : :py:`In(stream.Signature({"a": lanes * signed(8), "maximum": 1, "first": 1, "last": 1, "hold": 1, "end": 1}))`
+    i : :py:`In(stream.Signature({"a": lanes * signed(width), "maximum": 1, "first": 1, "last": 1, "hold": 1, "end": 1}))`
         Vectors; ``maximum`` selects the operation, ``hold`` and ``end`` are passed along.
-    o : :py:`Out(stream.Signature({"acc": lanes * signed(32), "hold": 1, "end": 1}))`
+    o : :py:`Out(stream.Signature({"acc": lanes * signed(acc_width), "hold": 1, "end": 1}))`
         Results.
     """
 
-    def __init__(self, *, lanes: int) -> None:
+    def __init__(self, *, lanes: int, width: int = 8, acc_width: int = ACC_BITS) -> None:
         if not isinstance(lanes, int) or lanes < 1:
             raise ValueError(f"Lanes must be a positive integer, not {lanes!r}")
         self.lanes = lanes
+        self.width = check_positive("Width", width)
+        self.acc_width = check_positive("Width of results", acc_width, width + _COUNT_BITS)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
-                "a": vector(lanes), "maximum": 1, "first": 1, "last": 1, "hold": 1, "end": 1}))),
-            "o": Out(stream.Signature(data.StructLayout({"acc": vector(lanes, ACC_BITS), "hold": 1, "end": 1}))),
+                "a": vector(lanes, width), "maximum": 1, "first": 1, "last": 1, "hold": 1, "end": 1}))),
+            "o": Out(stream.Signature(data.StructLayout({"acc": vector(lanes, acc_width), "hold": 1, "end": 1}))),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -48,7 +56,7 @@ class Reduce(wiring.Component):
         with m.If(i.ready):
             m.d.sync += o.valid.eq(i.valid & i.p.last)
         for n in range(self.lanes):
-            kept = Signal(signed(REDUCE_BITS), name=f"kept{n}", reset_less=True)
+            kept = Signal(signed(self.width + _COUNT_BITS), name=f"kept{n}", reset_less=True)
             keep = i.p.first | i.p.maximum & (i.p.a[n] > kept)
             with m.If(i.valid & i.ready):
                 m.d.sync += kept.eq(Mux(keep, 0, kept) + Mux(i.p.maximum & ~keep, 0, i.p.a[n]))

@@ -1,12 +1,14 @@
 """Fetches instructions, runs them one after the other, and stops for a reason."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..program import BYTES, Op
+from ..program import BYTES, FORMATS, Op
 from ..registers import LOG_FIELDS, Code, Control, State
 from .feed import FLAGS
 from .loops import ADDRESS_BITS, FIELDS, LoopNest
@@ -40,6 +42,8 @@ class Sequencer(wiring.Component):
     ----------
     instructions : :class:`int`
         Depth of the program memory.
+    formats : sequence of :class:`str`
+        Formats that an instruction can have; if only int8, its fields are not looked at.
 
     Members
     -------
@@ -69,10 +73,11 @@ class Sequencer(wiring.Component):
         Fault of another unit; a code other than 0 stops the program.
     """
 
-    def __init__(self, *, instructions: int) -> None:
+    def __init__(self, *, instructions: int, formats: Sequence[str] = ("int8",)) -> None:
         if not isinstance(instructions, int) or instructions < 2 or instructions & (instructions - 1):
             raise ValueError(f"Instructions must be a power of two from 2, not {instructions!r}")
         self.instructions = instructions
+        self.formats = tuple(formats)
         super().__init__({
             "control": In(8), "control_write": In(1),
             "status": Out(32), "fault": Out(32), "cycles": Out(32), "running": Out(1),
@@ -126,6 +131,11 @@ class Sequencer(wiring.Component):
                     m.d.sync += [state.eq(State.DONE), phase.eq(Phase.REST)]
                 with m.Elif(word.op > max(Op)):
                     m.d.comb += [problem.code.eq(Code.OPERATION), problem.word.eq(word.op)]
+                if len(self.formats) > 1:
+                    known = [FORMATS.index(name) for name in self.formats]
+                    numbers = [code for code in known if FORMATS[code] != "mxfp4"]
+                    with m.Elif(~(word.format_a.matches(*numbers) & word.format_w.matches(*known) & word.format_o.matches(*numbers))):
+                        m.d.comb += [problem.code.eq(Code.FORMAT), problem.word.eq(Cat(word.format_a, word.format_w, word.format_o))]
             with m.Case(Phase.BEGIN):
                 m.d.sync += phase.eq(Phase.RUN)
             with m.Case(Phase.RUN):

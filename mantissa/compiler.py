@@ -18,7 +18,7 @@ from .compiler_tasks import Task, Tasks, normalise
 from .errors import MantissaError
 from .graph import Graph
 from .program import BYTES, Instruction, Op, encode
-from .registers import PARAM_STRIDE, Capability
+from .registers import ACC_BITS, PARAM_STRIDE, WIDE_ACC_BITS, Capability
 
 __all__ = ["BATCH_MOST", "Check", "Compiled", "Layer", "compile"]
 
@@ -45,6 +45,14 @@ def _tile(tasks: Tasks, places: Mapping[str, Place], capability: Capability) -> 
         groups.append(group)
     groups.append([Instruction()])
     return groups, bytes(weights), bytes(params)
+
+
+def _formats(tasks: Tasks, capability: Capability) -> None:
+    """Refuse a layer in a format that the device does not have."""
+    for task in tasks.tasks:
+        for name in (task.format_a, task.format_w, task.format_o):
+            if name not in capability.formats:
+                raise MantissaError(f"Layer {task.name} must be in formats of the device ({', '.join(capability.formats)}), not {name}")
 
 
 def _fits(what: str, need: int, have: int, unit: str) -> None:
@@ -115,10 +123,11 @@ def compile(graph: Graph, capability: Capability, *, keep_all: bool = False, bat
     Raises
     ------
     MantissaError
-        If the network does not fit the device, a sum could overflow, or a check fails.
+        If the network does not fit the device or is in formats that it does not have, a sum could overflow, or a check fails.
     """
     tasks = normalise(graph)
-    ranges = prove(tasks)
+    _formats(tasks, capability)
+    ranges = prove(tasks, ACC_BITS if capability.formats == ("int8",) else WIDE_ACC_BITS)
     sizes = _batches(graph, batch)
     for size in sizes:
         try:

@@ -8,6 +8,7 @@ import numpy as np
 from .compiler_result import Check, Compiled
 from .compiler_tasks import evaluate_tasks, reduce
 from .errors import MantissaError
+from .fixed import as_codes, as_fixed, limits
 from .graph import evaluate
 from .interpreter import Run, run
 from .program import Op
@@ -18,13 +19,14 @@ __all__ = ["inputs", "intact", "interpret", "verify"]
 _RUNS = 2
 
 
-def inputs(shape: tuple[int, ...], zero_point: int, n: int, seed: int) -> np.ndarray:
-    """Input codes (n, \\*shape): extremes first (least, greatest, zero, both extremes at random), then random."""
+def inputs(shape: tuple[int, ...], zero_point: int, n: int, seed: int, name: str = "int8") -> np.ndarray:
+    """Input codes of a format (n, \\*shape): extremes first (least, greatest, zero, both extremes at random), then random."""
     rng = np.random.default_rng(seed)
-    codes = rng.integers(-128, 128, (n, *shape), np.int8)
-    for k, fill in enumerate([-128, 127, zero_point]):
+    codes = as_codes(name, as_fixed(name, rng.integers(-128, 128, (n, *shape), np.int8)))
+    least, most = as_codes(name, limits(name))
+    for k, fill in enumerate([least, most, zero_point]):
         codes[k:k + 1] = fill
-    codes[3:4] = rng.choice(np.array([-128, 127], np.int8), shape)
+    codes[3:4] = rng.choice(np.array([least, most], np.int8), shape)
     return codes
 
 
@@ -148,7 +150,7 @@ def verify(compiled: Compiled, seed: int = 0) -> tuple[Check, ...]:
     """
     graph = compiled.graph
     tensor = graph.tensors[graph.input]
-    codes = inputs(tensor.shape, tensor.zero_point, max(5, _RUNS * compiled.batch), seed)
+    codes = inputs(tensor.shape, tensor.zero_point, max(5, _RUNS * compiled.batch), seed, tensor.format)
     golden = evaluate(graph, codes)
     found = evaluate_tasks(graph, compiled.tasks, codes)
     return (_same("normalise", golden, found), _prove(compiled, found), _plan(compiled, found), _tile(compiled),

@@ -8,7 +8,8 @@ import numpy as np
 
 from .compiler_place import Place, tiles
 from .compiler_tasks import Task
-from .program import LOOPS, TABLE, Instruction, Loop, Op
+from .fixed import BLOCK
+from .program import FORMATS, LOOPS, TABLE, Instruction, Loop, Op
 from .registers import PARAM_STRIDE, pack_param
 
 __all__ = ["Block", "blocks", "instruction", "params_image", "weights_image"]
@@ -93,6 +94,7 @@ def instruction(task: Task, block: Block, sources: Sequence[Place], out: Place, 
     above, left = min(max(y, 0), view.rows - 1), min(max(x, 0), view.columns - 1)
     return Instruction(
         op=task.op, pad=task.pad, zero_point=task.zero_point, low=task.low, high=task.high,
+        format_a=FORMATS.index(task.format_a), format_w=FORMATS.index(task.format_w), format_o=FORMATS.index(task.format_o),
         height=view.rows - above if padded else 1, width=view.columns - left if padded else 1,
         y=y - above if padded else 0, x=x - left if padded else 0,
         input=view.base + (y * view.columns + x) * view.tiles,
@@ -102,20 +104,33 @@ def instruction(task: Task, block: Block, sources: Sequence[Place], out: Place, 
 
 
 def weights_image(task: Task, source: Place) -> bytes:
-    """Weight tiles in the order MATMUL takes them: C out tile, kernel row, kernel column, C in tile, C in, C out."""
+    """Weight tiles in the order MATMUL takes them: C out tile, kernel row, kernel column, C in tile, C in, C out.
+
+    Exponents, the same in all channels of a tile, come before its weights.
+    """
     if task.weight is None:
         return b""
-    rows, columns, deep, outs = task.weight.shape
-    array = source.array
+    array, deep = source.array, task.weight.shape[2]
     if source.source is not None:
         lanes = source.lanes()
     else:
         lanes = np.arange(tiles(deep, array) * array).reshape(-1, array)
         lanes = np.where(lanes < deep, lanes, -1)
+    tiled = _tiled(task.weight, lanes)
+    if task.weight_exponents is not None:
+        exponents = _tiled(np.repeat(task.weight_exponents, BLOCK, axis=2)[:, :, :deep], lanes)
+        tiled = np.concatenate([exponents.max(axis=4, keepdims=True), tiled], axis=4)
+    return tiled.tobytes()
+
+
+def _tiled(values: np.ndarray, lanes: np.ndarray) -> np.ndarray:
+    """Values (kernel rows, kernel columns, C in, C out) as (C out tile, kernel row, kernel column, C in tile, C in, C out), int8."""
+    rows, columns, deep, outs = values.shape
+    array = lanes.shape[1]
     padded = np.zeros((rows, columns, deep + 1, tiles(outs, array) * array), np.int8)    # row deep stands for padding
-    padded[:, :, :deep, :outs] = task.weight
+    padded[:, :, :deep, :outs] = values
     tiled = padded[:, :, lanes].reshape(rows, columns, len(lanes), array, -1, array)
-    return np.ascontiguousarray(tiled.transpose(4, 0, 1, 2, 3, 5)).tobytes()
+    return np.ascontiguousarray(tiled.transpose(4, 0, 1, 2, 3, 5))
 
 
 def params_image(task: Task, array: int) -> bytes:

@@ -9,40 +9,40 @@ import numpy as np
 from .compiler_place import Place
 from .compiler_tasks import Task, Tasks
 from .errors import MantissaError
+from .fixed import limits, weight_fixed
 from .graph import Graph
 from .program import Op
 
 __all__ = ["Life", "allocate", "bound", "plan", "prove"]
 
-_MOST = (1 << 31) - 1
-
 
 def bound(task: Task) -> tuple[int, int]:
-    """Least and greatest value of accumulator and of accumulator plus bias, over all int8 inputs and channels."""
+    """Least and greatest value of accumulator and of accumulator plus bias, over all inputs of the format and channels."""
+    low, high = limits(task.format_a)
     if task.weight is not None:
-        weight = task.weight.astype(np.int64).reshape(-1, task.weight.shape[-1])
-        least = np.minimum(127 * weight, -128 * weight).sum(axis=0)
-        most = np.maximum(127 * weight, -128 * weight).sum(axis=0)
+        weight = weight_fixed(task.format_w, task.weight, task.weight_exponents).reshape(-1, task.weight.shape[-1])
+        least = np.minimum(high * weight, low * weight).sum(axis=0)
+        most = np.maximum(high * weight, low * weight).sum(axis=0)
     else:
         count = task.kernel[0] * task.kernel[1] if task.op is Op.SUM else 1
-        least, most = np.array([-128 * count]), np.array([127 * count])
+        least, most = np.array([low * count]), np.array([high * count])
     return (int(min(least.min(), (least + task.bias).min())), int(max(most.max(), (most + task.bias).max())))
 
 
-def prove(tasks: Tasks) -> dict[str, tuple[int, int]]:
+def prove(tasks: Tasks, bits: int = 32) -> dict[str, tuple[int, int]]:
     """Range of every layer's accumulator, by layer.
 
     Raises
     ------
     MantissaError
-        If one could leave signed 32 bits, or a bias does.
+        If one could leave signed ``bits`` bits, or a bias does.
     """
     ranges = {}
     for task in tasks.tasks:
         least, most = bound(task)
         largest = max(-least - 1, most, *(int(v) for v in np.abs(task.bias)))
-        if largest > _MOST:
-            raise MantissaError(f"Layer {task.name}: accumulator must fit signed 32 bits for every input, "
+        if largest >> bits - 1:
+            raise MantissaError(f"Layer {task.name}: accumulator must fit signed {bits} bits for every input, "
                                 f"but can reach {most if most >= -least else least}")
         ranges[task.name] = (least, most)
     return ranges

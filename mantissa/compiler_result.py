@@ -118,8 +118,8 @@ def _json(record: object) -> str:
 
 
 def _brief(record: Mapping[str, object]) -> dict[str, object]:
-    """Fields of a node, with an array of weights as its shape."""
-    return {name: list(value.shape) if name == "weight" and isinstance(value, np.ndarray) else value
+    """Fields of a node, with arrays of weights and exponents as their shapes."""
+    return {name: list(value.shape) if name in ("weight", "weight_exponents") and isinstance(value, np.ndarray) else value
             for name, value in record.items()}
 
 

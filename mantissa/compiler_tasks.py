@@ -3,11 +3,15 @@
 ReLU has become a clamp, input zero points are in the biases, scales are multipliers and shifts, reshapes are names::
 
     clamp(round((reduce(input, padded with pad) + bias) * multiplier / 2**shift) + zero_point, low, high)
+
+Inputs and weights are the numbers of their codes in units, :func:`.fixed.as_fixed`; of other formats than int8 the result is a code
+of the output's format, of 0 if it is negative and ``low`` is 0.
 """
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ import numpy as np
 from . import golden
 from .compiler_scale import dyadic, dyadic_together
 from .errors import MantissaError
+from .fixed import as_codes, as_fixed, limits, weight_fixed
 from .graph import Add, AveragePool, Conv, Graph, MatMul, MaxPool, Node, Rescale, Reshape, scales
 from .program import Op
 
@@ -36,15 +41,19 @@ class Task:
     op
         MATMUL, MAX, SUM or ADD.
     inputs, output
-        Names of int8 tensors.
+        Names of tensors.
+    format_a, format_w, format_o
+        Formats of the inputs (one for both operands of ADD), the weights and the output.
     weight
-        int8 (kernel rows, kernel columns, C in, C out), MATMUL only.
+        Codes in int8 (kernel rows, kernel columns, C in, C out), MATMUL only.
+    weight_exponents
+        Of mxfp4 weights: 0 to 14, (kernel rows, kernel columns, ceil(C in / 32), C out).
     bias, multiplier, shift
         One per output channel (MATMUL) or per operand.
     zero_point, low, high
-        Of the output.
+        Of the output; of other formats than int8 they are 0, 0 (ReLU) or -128, and 127.
     pad
-        Value of an input outside the image.
+        Code of an input outside the image.
     kernel, stride, padding, dilation
         Window; ``padding`` is (top, left, bottom, right).
     """
@@ -59,7 +68,11 @@ class Task:
     zero_point: int
     low: int
     high: int = 127
+    format_a: str = "int8"
+    format_w: str = "int8"
+    format_o: str = "int8"
     weight: np.ndarray | None = None
+    weight_exponents: np.ndarray | None = None
     pad: int = 0
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -89,7 +102,9 @@ def _fold_relu(graph: Graph) -> list[Node]:
         source, out = graph.tensors[node.inputs[0]], graph.tensors[node.output]
         readers = [other for other in nodes if source.name in other.inputs]
         before = next((other for other in nodes if other.output == source.name), None)
-        if (source.scale, source.zero_point) != (out.scale, out.zero_point) or len(readers) != 1 or before is None:
+        if (source.scale, source.zero_point, source.format) != (out.scale, out.zero_point, out.format):
+            continue
+        if len(readers) != 1 or before is None:
             continue
         if source.name == graph.output or isinstance(before, Reshape):
             continue
@@ -110,6 +125,7 @@ def _common(graph: Graph, node: Layered) -> dict[str, Any]:
         if isinstance(node, (MaxPool, AveragePool)) else {}
     return {"name": node.name, "kind": _kind(node), "inputs": node.inputs, "output": node.output,
             "multiplier": multiplier, "shift": shifts, "zero_point": out.zero_point, "pad": source.zero_point,
+            "format_a": source.format, "format_o": out.format,
             "low": out.zero_point if node.relu else -128, **window}
 
 
@@ -121,9 +137,12 @@ def _task(graph: Graph, node: Layered) -> Task:
     zero = [graph.tensors[name].zero_point for name in node.inputs]
     common: dict[str, Any] = _common(graph, node)
     if isinstance(node, (MatMul, Conv)):
-        weight = node.weight if isinstance(node, Conv) else node.weight[None, None]
-        bias = node.bias.astype(np.int64) - zero[0] * weight.astype(np.int64).sum(axis=(0, 1, 2))
-        common["kernel"] = weight.shape[:2]
+        weight, exponents = node.weight, node.weight_exponents
+        if isinstance(node, MatMul):
+            weight, exponents = weight[None, None], None if exponents is None else exponents[None, None]
+        units = weight_fixed(node.weight_format, weight, exponents)
+        bias = node.bias.astype(np.int64) - zero[0] * units.sum(axis=(0, 1, 2))
+        common.update(kernel=weight.shape[:2], format_w=node.weight_format, weight_exponents=exponents)
         if isinstance(node, Conv):
             common.update(stride=node.stride, padding=node.pad, dilation=node.dilation)
         return Task(op=Op.MATMUL, weight=weight, bias=bias, **common)
@@ -131,9 +150,24 @@ def _task(graph: Graph, node: Layered) -> Task:
         count = node.kernel[0] * node.kernel[1]
         return Task(op=Op.SUM, bias=np.array([-count * zero[0]]), **common)
     if isinstance(node, Add):
+        formats = [graph.tensors[name].format for name in node.inputs]
+        if formats[0] != formats[1]:
+            raise MantissaError(f"inputs of Add must be of one format, not {formats[0]} and {formats[1]}")
         return Task(op=Op.ADD, bias=-np.array(zero), **common)
-    common["pad"] = -128
+    format_a = common["format_a"]
+    common["pad"] = int(as_codes(format_a, limits(format_a)[0]))
     return Task(op=Op.MAX, bias=np.array([-zero[0]]), **common)
+
+
+def _check_blocks(graph: Graph, node: Layered, alias: Mapping[str, str]) -> None:
+    """Refuse blocks of inputs that do not lie together in memory: a flattened image's channels are apart."""
+    if not isinstance(node, MatMul) or node.weight_format != "mxfp4":
+        return
+    name = node.inputs[0]
+    while name in alias:
+        name = alias[name]
+        if len(shape := graph.tensors[name].shape) == 3 and prod(shape[:2]) > 1:
+            raise MantissaError(f"weights of a flattened image of {shape[0]} x {shape[1]} must not be mxfp4: its blocks are not channels")
 
 
 def normalise(graph: Graph) -> Tasks:
@@ -150,6 +184,7 @@ def normalise(graph: Graph) -> Tasks:
             alias[node.output] = node.inputs[0]
             continue
         try:
+            _check_blocks(graph, node, alias)
             tasks.append(_task(graph, node))
         except MantissaError as error:
             raise MantissaError(f"Layer {node.name}: {error}") from None
@@ -158,13 +193,13 @@ def normalise(graph: Graph) -> Tasks:
 
 def reduce(task: Task, codes: np.ndarray) -> np.ndarray:
     """Accumulators of a task with one input, (n, rows, columns, channels), before the bias."""
-    image = codes if codes.ndim == 4 else codes[:, None]
-    window = (task.stride, task.padding, task.dilation)
+    image = as_fixed(task.format_a, codes if codes.ndim == 4 else codes[:, None])
+    window, pad = (task.stride, task.padding, task.dilation), int(as_fixed(task.format_a, task.pad))
     if task.weight is not None:
-        return golden.conv2d(image, task.weight, *window, task.pad)
+        return golden.conv2d(image, weight_fixed(task.format_w, task.weight, task.weight_exponents), *window, pad)
     if task.op is Op.MAX:
         return golden.max_pool(image, task.kernel, *window)
-    return golden.sum_pool(image, task.kernel, *window, task.pad)
+    return golden.sum_pool(image, task.kernel, *window, pad)
 
 
 def evaluate_tasks(graph: Graph, tasks: Tasks, codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -177,12 +212,13 @@ def evaluate_tasks(graph: Graph, tasks: Tasks, codes: np.ndarray) -> dict[str, n
         inputs = [found[name] for name in task.inputs]
         clamp: dict[str, Any] = {"zero_point": task.zero_point, "low": task.low, "high": task.high}
         if task.op is Op.ADD:
-            code = golden.residual_add(inputs, [int(b) for b in task.bias], [int(b) for b in task.multiplier],
-                                       int(task.shift[0]), **clamp)
+            units = [as_fixed(task.format_a, codes) for codes in inputs]
+            total = sum((x + int(b)) * int(m) for x, b, m in zip(units, task.bias, task.multiplier, strict=True))
+            code = golden.output_codes(task.format_o, total, 1, int(task.shift[0]), **clamp)
         else:
-            code = golden.requantize(reduce(task, inputs[0]) + task.bias, task.multiplier, task.shift, **clamp)
+            code = golden.output_codes(task.format_o, reduce(task, inputs[0]), task.multiplier, task.shift, bias=task.bias, **clamp)
         shape = graph.tensors[task.output].shape
-        found[task.output] = code.astype(np.int8).reshape(len(codes), *shape)
+        found[task.output] = code.reshape(len(codes), *shape)
         for name in tasks.alias:
             if tasks.root(name) == task.output:
                 found[name] = _flat(found[task.output], graph.tensors[name].shape)

@@ -1,7 +1,7 @@
 """A configuration: board, engine, sizes, memories. One TOML file becomes one accelerator."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 import hashlib
 from importlib import metadata
@@ -10,11 +10,12 @@ from pathlib import Path
 import tomllib
 
 from .errors import MantissaError
+from .program import FORMATS
 from .sources import closure
 
 __all__ = ["BUILT_IN", "Config", "identity", "load"]
 
-KINDS = {"str": (str, "a string"), "int": (int, "an integer"), "bool": (bool, "true or false")}
+KINDS = {"str": (str, "a string"), "int": (int, "an integer"), "bool": (bool, "true or false"), "tuple[str, ...]": (tuple, "a list")}
 
 BUILT_IN = Path(__file__).parent / "configs"
 
@@ -51,6 +52,9 @@ class Config:
         Depth of the program memory.
     payload
         Bytes of data one link frame can carry.
+    formats
+        What the program can choose from for each instruction, of :data:`~mantissa.program.FORMATS`; int8 always. With others there is
+        one MAC per DSP, with accumulators of 48 bits.
     """
     name: str
     board: str
@@ -66,6 +70,7 @@ class Config:
     accumulators: int
     instructions: int
     payload: int
+    formats: tuple[str, ...] = ("int8",)
 
     def __post_init__(self) -> None:
         def check(ok: bool, name: str, rule: str) -> None:
@@ -87,6 +92,11 @@ class Config:
             most = (1 << 20) // self.array
             check(getattr(self, name) <= most, name, f"at most {most}: the link addresses 1 MiB a memory")
         check(self.clock_hz >= 1_000_000, "clock_hz", "at least 1000000")
+        check("int8" in self.formats and len(set(self.formats)) == len(self.formats) and set(self.formats) <= set(FORMATS), "formats",
+              f"a list of int8 and any of {', '.join(FORMATS[1:])}")
+        if len(self.formats) > 1:
+            check(not self.packed, "packed", "false where there are formats other than int8")
+            check(self.requant == "parallel", "requant", "'parallel' where there are formats other than int8")
         check(1200 <= self.baud <= self.clock_hz // 4, "baud", f"from 1200 to a quarter of clock_hz ({self.clock_hz // 4})")
 
 
@@ -113,7 +123,9 @@ def load(which: str | Path) -> Config:
     for key in table:
         if key not in names:
             raise MantissaError(f"Configuration key must be one of {', '.join(sorted(names))}, not {key!r}")
-    for name in sorted(names - set(table)):
+    if isinstance(table.get("formats"), list):
+        table["formats"] = tuple(table["formats"])
+    for name in sorted({f.name for f in fields(Config) if f.default is MISSING} - set(table)):
         raise MantissaError(f"Configuration {path.name} must have key {name!r}")
     return Config(**table)
 

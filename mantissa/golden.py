@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import MantissaError
+from .fixed import quantized
 from .product import exact_product
 from .rounding import Ints, bound, check_rounding, extent, integers, scale, shift_right
 
-__all__ = ["average_pool", "conv2d", "matmul", "max_pool", "relu", "requantize", "residual_add", "sum_pool"]
+__all__ = ["average_pool", "conv2d", "matmul", "max_pool", "output_codes", "relu", "requantize", "residual_add", "sum_pool"]
 
 SITES = ("sum", "branch")
 _BLOCK = 1 << 24                  # elements of unfolded image at a time
@@ -80,6 +81,17 @@ def requantize(acc: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike, zero_poin
     """
     scaled = scale(_added(acc, bias), b, c, rounding)
     return bound(_added(scaled, zero_point), low, high)
+
+
+def output_codes(name: str, acc: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike, *, bias: npt.ArrayLike = 0, zero_point: int = 0,
+                 low: int = -128, high: int = 127) -> npt.NDArray[np.int8]:
+    """Codes of a format of :mod:`.fixed`: int8 by :func:`requantize`, any other of ``(acc + bias) * b / 2**c`` units, rounded once.
+
+    Of other formats than int8 ``low`` only says whether negative results become 0: they do if it is 0.
+    """
+    if name == "int8":
+        return np.asarray(requantize(acc, b, c, zero_point, low, high, bias=bias)).astype(np.int8)
+    return quantized(name, _added(acc, bias), b, c, relu=low == 0)
 
 
 def residual_add(values: Sequence[npt.ArrayLike], biases: Sequence[npt.ArrayLike], multipliers: Sequence[npt.ArrayLike],

@@ -5,13 +5,14 @@ It shares nothing with the compiler or the hardware but the instruction table, s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .fixed import EXPONENT_MOST, as_fixed, quantized
 from .golden import requantize
-from .program import BYTES, TABLE, Instruction, Op, decode, encode
-from .registers import PARAM_BYTES, PARAM_STRIDE, Capability, Code
+from .program import BYTES, FORMATS, TABLE, Instruction, Op, decode, encode
+from .registers import PARAM_STRIDE, WIDE_PARAM_BYTES, Capability, Code
 
 __all__ = ["Memories", "Run", "run", "unpack_params"]
 
@@ -31,7 +32,7 @@ class Run:
     pc
         Instruction it stopped at.
     fault
-        Offending operation, address or count (unsigned 32 bits), 0 if none.
+        Offending operation, address, count or formats (unsigned 32 bits), 0 if none.
     steps
         Steps issued by each instruction executed to its end, HALT not counted.
     """
@@ -63,8 +64,9 @@ class _Stop(Exception):
 def unpack_params(image: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bias, multiplier and shift of each channel of a parameter image, ``PARAM_STRIDE`` bytes a channel."""
     channels = len(image) // PARAM_STRIDE
-    raw = np.frombuffer(image, np.uint8, channels * PARAM_STRIDE).reshape(channels, PARAM_STRIDE)[:, :PARAM_BYTES]
-    bias = np.ascontiguousarray(raw[:, 0:4]).view("<i4")[:, 0].astype(np.int64)
+    raw = np.frombuffer(image, np.uint8, channels * PARAM_STRIDE).reshape(channels, PARAM_STRIDE)[:, :WIDE_PARAM_BYTES]
+    low, high = np.ascontiguousarray(raw[:, 0:4]).view("<u4")[:, 0], np.ascontiguousarray(raw[:, 9:11]).view("<i2")[:, 0]
+    bias = low + (high.astype(np.int64) << 32)
     multiplier = np.ascontiguousarray(raw[:, 4:8]).view("<u4")[:, 0].astype(np.int64)
     return bias, multiplier, (raw[:, 8] & 0x3f).astype(np.int64)
 
@@ -84,6 +86,8 @@ def _memories(capability: Capability, activations: bytes | np.ndarray, weights: 
     if len(params) > channels * PARAM_STRIDE:
         raise ValueError(f"Image of parameters must be at most {channels * PARAM_STRIDE} bytes, not {len(params)}")
     bias, multiplier, shift = unpack_params(bytes(params).ljust(channels * PARAM_STRIDE, b"\0"))
+    if capability.formats == ("int8",):
+        bias = bias.astype(np.int32).astype(np.int64)
     return Memories(activations=_memory(activations, capability.activation_words, capability.array, "activations"),
                     weights=_memory(weights, capability.weight_words, capability.array, "weights"),
                     bias=bias, multiplier=multiplier, shift=shift)
@@ -117,12 +121,12 @@ def _check(addresses: np.ndarray, size: int) -> None:
 
 def _read(instruction: Instruction, memory: np.ndarray, address: np.ndarray, y: np.ndarray,
           x: np.ndarray) -> np.ndarray:
-    """Words of some steps, with ``pad`` for those outside the image: int64, (..., array)."""
+    """Words of some steps in units, with ``pad`` for those outside the image: int64, (..., array)."""
     inside = (y >= 0) & (y < instruction.height) & (x >= 0) & (x < instruction.width)
     _check(address[inside], len(memory))
-    words = memory[np.where(inside, address, 0)].astype(np.int64)
+    words = memory[np.where(inside, address, 0)]
     words[~inside] = instruction.pad
-    return words
+    return as_fixed(FORMATS[instruction.format_a], words)
 
 
 def _outputs(instruction: Instruction, tiles: int, each: int) -> np.ndarray:
@@ -138,9 +142,30 @@ def _emit(instruction: Instruction, memories: Memories, address: np.ndarray, val
     channels = params + np.arange(value.shape[-1])
     _check(channels, len(memories.bias))
     _check(address, len(memories.activations))
-    code = requantize(value + memories.bias[channels], memories.multiplier[channels], memories.shift[channels],
-                      zero_point=instruction.zero_point, low=instruction.low, high=instruction.high)
-    memories.activations[address] = code
+    memories.activations[address] = _codes(instruction, value + memories.bias[channels], memories.multiplier[channels],
+                                           memories.shift[channels])
+
+
+def _codes(instruction: Instruction, value: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray) -> np.ndarray:
+    """``value * multiplier / 2**shift`` units as codes."""
+    name = FORMATS[instruction.format_o]
+    if name == "int8":
+        return requantize(value, multiplier, shift, zero_point=instruction.zero_point, low=instruction.low, high=instruction.high)
+    return quantized(name, value, multiplier, shift, relu=instruction.low >= 0)
+
+
+def _tile(instruction: Instruction, memories: Memories, n: int) -> np.ndarray:
+    """The n-th weight tile in units, (array, array)."""
+    array, name = memories.weights.shape[1], FORMATS[instruction.format_w]
+    size = array + (name == "mxfp4")
+    base = instruction.weights + n * size
+    _check(base + np.arange(size), len(memories.weights))
+    words = memories.weights[base:base + size]
+    if name != "mxfp4":
+        return as_fixed(name, words)
+    exponents: np.ndarray = np.minimum(words[0].astype(np.int64) & 15, EXPONENT_MOST)
+    units: np.ndarray = as_fixed("e2m1", words[1:]) << exponents
+    return units
 
 
 def _matmul(instruction: Instruction, memories: Memories, accumulators: int) -> int:
@@ -156,10 +181,9 @@ def _matmul(instruction: Instruction, memories: Memories, accumulators: int) -> 
     for tile in range(tiles):
         accumulator = np.zeros((rows * columns, array), np.int64)
         for n in range(passes):
-            base = instruction.weights + (tile * passes + n) * array
-            _check(base + np.arange(array), len(memories.weights))
+            weights = _tile(instruction, memories, tile * passes + n)
             words = _read(instruction, memories.activations, address[tile, n], y[tile, n], x[tile, n])
-            product = words @ memories.weights[base:base + array].astype(np.int64)
+            product = words @ weights
             accumulator = product if n == 0 else accumulator + product
         _emit(instruction, memories, outputs[tile], accumulator, instruction.params + tile * array)
     return tiles * passes * rows * columns
@@ -192,12 +216,17 @@ def _emit_add(instruction: Instruction, memories: Memories, address: np.ndarray,
         value = (biased * memories.multiplier[channels]).sum(axis=(1, 2))
     else:                                                   # 64 bits could overflow
         value = (biased.astype(object) * memories.multiplier[channels].astype(object)).sum(axis=(1, 2))
-    code = requantize(value, 1, memories.shift[channels[0]], zero_point=instruction.zero_point,
-                      low=instruction.low, high=instruction.high)
-    memories.activations[address] = code
+    memories.activations[address] = _codes(instruction, value, 1, memories.shift[channels[0]])
 
 
-def _execute(image: bytes, memories: Memories, accumulators: int) -> int | None:
+def _check_formats(instruction: Instruction, formats: tuple[str, ...]) -> None:
+    codes = instruction.format_a, instruction.format_w, instruction.format_o
+    known = [FORMATS[code] if code < len(FORMATS) else None for code in codes]
+    if not set(known) <= set(formats) or "mxfp4" in (known[0], known[2]):
+        raise _Stop(Code.FORMAT, codes[0] | codes[1] << 4 | codes[2] << 8)
+
+
+def _execute(image: bytes, memories: Memories, capability: Capability) -> int | None:
     """Execute one instruction word: its steps, or None for HALT."""
     op = int.from_bytes(image, "little") >> _OP.low & ((1 << _OP.width) - 1)
     if op not in Op.__members__.values():
@@ -205,8 +234,11 @@ def _execute(image: bytes, memories: Memories, accumulators: int) -> int | None:
     instruction = decode(image)[0]
     if instruction.op is Op.HALT:
         return None
+    if capability.formats == ("int8",):
+        instruction = replace(instruction, format_a=0, format_w=0, format_o=0)
+    _check_formats(instruction, capability.formats)
     if instruction.op is Op.MATMUL:
-        return _matmul(instruction, memories, accumulators)
+        return _matmul(instruction, memories, capability.accumulators)
     return _reduce(instruction, memories)
 
 
@@ -243,7 +275,7 @@ def run(capability: Capability, program: bytes | Iterable[Instruction], activati
     code, fault, pc = Code.END, capability.instructions, capability.instructions
     for n in range(capability.instructions):
         try:
-            done = _execute(image[n * BYTES:(n + 1) * BYTES], memories, capability.accumulators)
+            done = _execute(image[n * BYTES:(n + 1) * BYTES], memories, capability)
         except _Stop as stop:
             code, fault, pc = stop.code, stop.fault, n
             break

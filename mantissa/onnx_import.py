@@ -1,4 +1,5 @@
-"""Import of ONNX models with QuantizeLinear and DequantizeLinear, as onnxruntime's ``quantize_static`` writes them.
+"""Import of ONNX models with QuantizeLinear and DequantizeLinear, as onnxruntime's ``quantize_static`` writes them, or with our own
+Quantize, :mod:`.onnx_formats`.
 
 What can be imported is exact in :mod:`.graph`; anything else is refused with the node's name, operator and the reason.
 """
@@ -13,6 +14,7 @@ from onnx import numpy_helper
 
 from .errors import MantissaError
 from .graph import Graph
+from .onnx_formats import DOMAIN, OPERATOR, VERSION, quantize_format
 from .onnx_operators import OPERATORS
 from .onnx_quantize import dequantize, quantize
 from .onnx_values import Codes, Const, Input, Pending, Real, State, Value, attributes, refuse
@@ -67,7 +69,13 @@ def _check(model: onnx.ModelProto, name: str) -> None:
     version = versions.get("ai.onnx", 0)
     if not least <= version <= most:
         raise MantissaError(f"Model {name} must use opset {least} to {most}, not {version}")
+    if (ours := versions.get(DOMAIN, VERSION)) != VERSION:
+        raise MantissaError(f"Model {name} must use version {VERSION} of domain {DOMAIN}, not {ours}")
     for node in model.graph.node:
+        if node.domain == DOMAIN:
+            if node.op_type != OPERATOR:
+                refuse(node, f"domain {DOMAIN} has no such operator, only {OPERATOR}")
+            continue
         if node.domain not in ("", "ai.onnx"):
             refuse(node, f"operators of domain {node.domain} are not supported")
         if node.op_type not in OPERATORS and node.op_type not in ("QuantizeLinear", "DequantizeLinear", "Constant"):
@@ -108,8 +116,10 @@ def _node(state: State, node: onnx.NodeProto) -> None:
     missing = [name for name in node.input if name and name not in state.values]
     if missing:
         refuse(node, f"its input {missing[0]} is not there")
-    if node.op_type == "Constant":
-        value: Value = _constant(node)
+    if node.domain == DOMAIN:
+        value: Value = quantize_format(state, node)
+    elif node.op_type == "Constant":
+        value = _constant(node)
     elif node.op_type == "QuantizeLinear":
         value = quantize(state, node)
     elif node.op_type == "DequantizeLinear":
@@ -133,11 +143,11 @@ def _graph(model: onnx.ModelProto, state: State, name: str) -> Graph:
     output = model.graph.output[0].name
     value = state.values.get(output)
     if isinstance(value, Pending):
-        raise MantissaError(f"Output {output} must be quantised: node {value.node.name} is not followed by QuantizeLinear")
+        raise MantissaError(f"Output {output} must be quantised: node {value.node.name} is not followed by QuantizeLinear or Quantize")
     if not isinstance(value, (Real, Codes)) or state.input is None:
         raise MantissaError(f"Output {output} must be computed from the input through QuantizeLinear and DequantizeLinear")
     if isinstance(value, Codes):
-        raise MantissaError(f"Output {output} must be float32, through DequantizeLinear, not int8")
+        raise MantissaError(f"Output {output} must be float32, through DequantizeLinear, not codes")
     first = state.values[next(value.name for value in model.graph.input if isinstance(state.values.get(value.name), Input))]
     dims = first.onnx if isinstance(first, Input) and first.onnx != state.tensors[state.input].onnx else None
     return Graph(name=name, tensors=state.tensors, nodes=tuple(state.nodes), input=state.input, output=value.tensor,

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from .fixed import unit, weight_unit
 from .graph import Add, AveragePool, Conv, MatMul, MaxPool, Rescale, Reshape, Tensor
 from .onnx_values import Const, Input, Pending, Real, Scaled, State, Value, attributes, node_name, refuse
 
 __all__ = ["OPERATORS"]
+
+_BIAS_MOST = 1 << 62
 
 
 def _real(state: State, node: onnx.NodeProto, n: int) -> Tensor:
@@ -22,7 +25,7 @@ def _real(state: State, node: onnx.NodeProto, n: int) -> Tensor:
         return state.tensors[value.tensor]
     if isinstance(value, (Const, Scaled)):
         refuse(node, f"its input {node.input[n]} is constant")
-    refuse(node, f"its input {node.input[n]} is not quantised: it must come from DequantizeLinear")
+    refuse(node, f"its input {node.input[n]} is not quantised: it must come from DequantizeLinear or Quantize")
 
 
 def _image(state: State, node: onnx.NodeProto) -> Tensor:
@@ -37,29 +40,48 @@ def _weight(state: State, node: onnx.NodeProto, rank: int, axis: int) -> Scaled:
     value = state.values[node.input[1]]
     if not isinstance(value, Scaled):
         kind = "float weights that are not quantised" if isinstance(value, Const) else "weights that are not constant"
-        refuse(node, f"it has {kind}; they must be int8 through DequantizeLinear")
+        refuse(node, f"it has {kind}; they must be int8 through DequantizeLinear, or through Quantize")
     if value.array.dtype != np.int8:
-        refuse(node, f"its weights are {value.array.dtype}, only int8 is supported")
+        refuse(node, f"its weights are {value.array.dtype}, which is for biases")
     if value.array.ndim != rank:
         refuse(node, f"its weights must have {rank} dimensions, not {value.array.ndim}")
-    if value.scale.size > 1 and value.axis != axis:
+    if (value.scale.size > 1 or value.exponents is not None) and value.axis != axis:
         refuse(node, f"its weights have a scale per index of axis {value.axis}, only axis {axis}, the output channels, is supported")
     return value
 
 
 def _channels(state: State, node: onnx.NodeProto, source: Tensor, weight: Scaled, channels: int) -> dict[str, Any]:
-    """Scale and bias of each output channel."""
+    """Scale and bias of each output channel, format of the weights."""
     scale = np.broadcast_to(weight.scale, channels)
+    found = {"weight_scale": scale, "bias": np.zeros(channels, np.int64), "weight_format": weight.format}
     if len(node.input) < 3 or not node.input[2]:
-        return {"weight_scale": scale, "bias": np.zeros(channels, np.int64)}
-    value = state.values[node.input[2]]
+        return found
+    value, point = state.values[node.input[2]], unit(source.format) + weight_unit(weight.format)
+    if weight.rounded and isinstance(value, Const) and value.array.dtype == np.float32:
+        return found | {"bias": _rounded_bias(node, value.array, np.ldexp(source.scale * scale.astype(np.float64), point))}
     if not isinstance(value, Scaled) or value.array.dtype != np.int32:
-        refuse(node, "its bias must be a constant int32 through DequantizeLinear")
-    if value.array.size != channels or value.array.shape[-1:] != (channels,):
-        refuse(node, f"its bias must have {channels} elements, not shape {value.array.shape}")
+        refuse(node, "its bias must be a constant int32 through DequantizeLinear" + ", or float32" * weight.rounded)
+    _check_bias(node, value.array, channels)
     if not np.allclose(value.scale, np.float32(source.scale) * scale, rtol=1e-6, atol=0):
         refuse(node, "the scale of its bias must be the product of its input's and its weights' scales")
-    return {"weight_scale": scale, "bias": value.array.reshape(-1).astype(np.int64)}
+    return found | {"bias": value.array.reshape(-1).astype(np.int64) << -point}
+
+
+def _check_bias(node: onnx.NodeProto, array: np.ndarray, channels: int) -> None:
+    if array.size != channels or array.shape[-1:] != (channels,):
+        refuse(node, f"its bias must have {channels} elements, not shape {array.shape}")
+
+
+def _rounded_bias(node: onnx.NodeProto, array: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """A float32 bias in steps of the sum, rounded to the nearest."""
+    _check_bias(node, array, len(steps))
+    if not np.isfinite(array).all():
+        refuse(node, "its bias must be finite numbers")
+    bias = np.rint(array.reshape(-1).astype(np.float64) / steps)
+    if np.abs(bias).max() >= _BIAS_MOST:
+        n = int(np.abs(bias).argmax())
+        refuse(node, f"its bias {array.flat[n]:g} must be below 2**62 steps of its sum, {steps[n]:g} each")
+    return bias.astype(np.int64)
 
 
 def _window(node: onnx.NodeProto, source: Tensor, kernel: tuple[int, int], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
@@ -104,8 +126,9 @@ def _conv(state: State, node: onnx.NodeProto) -> Pending:
         refuse(node, f"kernel_shape {given['kernel_shape']} is not that of its weights, {kernel}")
     window, (rows, columns) = _window(node, source, (kernel[0], kernel[1]), given)
     channels = _channels(state, node, source, weight, outs)
+    exponents = None if weight.exponents is None else weight.exponents.transpose(2, 3, 1, 0)
     return _pending(Conv(name=node_name(node), inputs=(source.name,), output="", weight=weight.array.transpose(2, 3, 1, 0),
-                         **channels, **window), rows, columns, outs)
+                         weight_exponents=exponents, **channels, **window), rows, columns, outs)
 
 
 def _matrix(state: State, node: onnx.NodeProto, transposed: bool) -> Pending:
@@ -113,11 +136,14 @@ def _matrix(state: State, node: onnx.NodeProto, transposed: bool) -> Pending:
     source, weight = _real(state, node, 0), _weight(state, node, 2, 0 if transposed else 1)
     if len(source.shape) != 2:
         refuse(node, f"its input must be a matrix, not of shape (N, {', '.join(map(str, source.onnx))})")
-    matrix = weight.array.T if transposed else weight.array
+    matrix, exponents = weight.array, weight.exponents
+    if transposed:
+        matrix, exponents = matrix.T, None if exponents is None else exponents.T
     if matrix.shape[0] != source.shape[1]:
         refuse(node, f"its weights are for {matrix.shape[0]} inputs, but there are {source.shape[1]}")
     channels = _channels(state, node, source, weight, matrix.shape[1])
-    made = MatMul(name=node_name(node), inputs=(source.name,), output="", weight=np.ascontiguousarray(matrix), **channels)
+    made = MatMul(name=node_name(node), inputs=(source.name,), output="", weight=np.ascontiguousarray(matrix),
+                  weight_exponents=exponents, **channels)
     return Pending(node=made, shape=(source.shape[0], matrix.shape[1]), onnx=(*source.onnx[:-1], matrix.shape[1]))
 
 
@@ -137,6 +163,8 @@ def _add(state: State, node: onnx.NodeProto) -> Pending:
     first, second = _real(state, node, 0), _real(state, node, 1)
     if first.onnx != second.onnx:
         refuse(node, f"its inputs must have one shape, not {first.onnx} and {second.onnx}")
+    if first.format != second.format:
+        refuse(node, f"its inputs must be of one format, not {first.format} and {second.format}")
     return Pending(node=Add(name=node_name(node), inputs=(first.name, second.name), output=""), shape=first.shape, onnx=first.onnx)
 
 

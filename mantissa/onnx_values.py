@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import onnx
@@ -11,7 +11,8 @@ import onnx
 from .errors import MantissaError
 from .graph import Node, Tensor
 
-__all__ = ["Codes", "Const", "Input", "Pending", "Real", "Scaled", "State", "Value", "attributes", "node_name", "refuse"]
+__all__ = ["Codes", "Const", "Input", "Pending", "Real", "Scaled", "State", "Steps", "Value", "attributes", "constant",
+           "node_name", "refuse"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,21 +23,27 @@ class Const:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scaled:
-    """A constant that was dequantized: integers and float32 scales, one or one for each index along ``axis``."""
+    """A constant that was dequantized: integers or codes and float32 scales, one or one for each index along ``axis``.
+
+    ``rounded`` is whether a Quantize made it, so that a float32 bias goes with it.
+    """
     array: np.ndarray
     scale: np.ndarray
     axis: int
+    format: str = "int8"
+    exponents: np.ndarray | None = None
+    rounded: bool = False
 
 
 @dataclass(frozen=True)
 class Codes:
-    """An int8 tensor."""
+    """The codes of a tensor."""
     tensor: str
 
 
 @dataclass(frozen=True)
 class Real:
-    """The real values of an int8 tensor."""
+    """The real values of a tensor."""
     tensor: str
 
 
@@ -68,9 +75,21 @@ class State:
     input: str | None = None
 
 
+class Steps(NamedTuple):
+    """What codes stand for."""
+    scale: float
+    zero_point: int
+    format: str
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Steps:
+        """Those of a tensor."""
+        return cls(tensor.scale, tensor.zero_point, tensor.format)
+
+
 def node_name(node: onnx.NodeProto) -> str:
     """Name of a node, or of its first output."""
-    return str(node.name or node.output[0])
+    return str(node.name or next(iter(node.output), ""))
 
 
 def refuse(node: onnx.NodeProto, reason: str) -> NoReturn:
@@ -85,3 +104,11 @@ def attributes(node: onnx.NodeProto, **defaults: Any) -> Mapping[str, Any]:
         value = onnx.helper.get_attribute_value(attribute)
         found[attribute.name] = value.decode() if isinstance(value, bytes) else value
     return found
+
+
+def constant(state: State, node: onnx.NodeProto, n: int, what: str) -> np.ndarray:
+    """Input ``n``, which must be constant."""
+    value = state.values[node.input[n]]
+    if not isinstance(value, Const):
+        refuse(node, f"its {what} is not constant")
+    return value.array

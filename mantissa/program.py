@@ -40,6 +40,17 @@ What is emitted goes through the requantizer, lane ``k`` of channel tile ``t`` w
 
 and to the word at ``output``, which then grows by ``output_step``, or by ``output_wrap`` after
 the last output of a channel tile.
+
+``format_a``, ``format_w`` and ``format_o`` are the formats of the words read, of the weights and of what is emitted, as indices in
+:data:`FORMATS`; only weights can be ``mxfp4``. Words, ``pad`` and weights are codes (:mod:`mantissa.fixed`), and the numbers above are
+whole units of the format's smallest step. In an ``mxfp4`` tile a word of ``array`` exponents (low four bits; 15 counts as 14), one per
+column, comes before the words of E2M1 codes, whose units it multiplies by ``2**exponent``. Where ``format_o`` is not int8, what is
+emitted is instead::
+
+    as_codes(format_o, (value + bias) * multiplier, shift)
+
+negative products counting as 0 if ``low`` is 0 or more; ``zero_point`` and ``high`` are not looked at. Hardware generated for int8 alone
+looks at none of the three fields.
 """
 from __future__ import annotations
 
@@ -47,10 +58,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
-__all__ = ["BYTES", "LOOPS", "Field", "Instruction", "Loop", "Op", "TABLE", "decode", "encode", "listing"]
+from .fixed import WEIGHTS
+
+__all__ = ["BYTES", "FORMATS", "LOOPS", "Field", "Instruction", "Loop", "Op", "TABLE", "decode", "encode", "listing"]
 
 LOOPS = 6
 BYTES = 64
+
+FORMATS = WEIGHTS
+"""Formats by code; the last one is for weights alone."""
 
 
 class Op(IntEnum):
@@ -89,6 +105,9 @@ class Instruction:
     output_wrap: int = 0
     weights: int = 0
     params: int = 0
+    format_a: int = 0
+    format_w: int = 0
+    format_o: int = 0
     loops: tuple[Loop, ...] = field(default=(Loop(),) * LOOPS)
 
 
@@ -118,6 +137,7 @@ def _table() -> tuple[Field, ...]:
     for n in range(LOOPS):
         layout += [(f"loop{n}.count", 12, False, 1), (f"loop{n}.address", 19, True, 0),
                    (f"loop{n}.y", 11, True, 0), (f"loop{n}.x", 11, True, 0)]
+    layout += [("format_a", 4, False, 0), ("format_w", 4, False, 0), ("format_o", 4, False, 0)]
     table, low = [], 0
     for name, width, signed, offset in layout:
         table.append(Field(name, low, width, signed, offset))

@@ -9,9 +9,10 @@ from enum import IntEnum
 import struct
 
 from .config import Config
+from .program import FORMATS
 
-__all__ = ["ABI", "CAPABILITY_BYTES", "Capability", "Code", "Control", "LOG_BYTES", "LOG_FIELDS", "MAGIC", "PARAM_BYTES", "PARAM_STRIDE",
-           "REGISTERS", "Region", "Register", "State", "pack_param"]
+__all__ = ["ABI", "ACC_BITS", "CAPABILITY_BYTES", "Capability", "Code", "Control", "LOG_BYTES", "LOG_FIELDS", "MAGIC", "PARAM_BYTES",
+           "PARAM_STRIDE", "REGISTERS", "Region", "Register", "State", "WIDE_ACC_BITS", "WIDE_PARAM_BYTES", "pack_param"]
 
 MAGIC = int.from_bytes(b"mant", "little")
 ABI = 1
@@ -43,6 +44,7 @@ class Code(IntEnum):
     WATCHDOG = 3          # no progress
     END = 4               # ran past the last instruction
     SIZE = 5              # more positions than accumulators
+    FORMAT = 6            # unknown format, or one the hardware does not have
 
 
 class Control(IntEnum):
@@ -74,12 +76,12 @@ REGISTERS = tuple(Register(name, 4 * n, access, text) for n, (name, access, text
     ("ACCUMULATORS", "ro", "positions one instruction can accumulate"),
     ("INSTRUCTIONS", "ro", "depth of the program memory"),
     ("PAYLOAD", "ro", "bytes of data in one link frame at most"),
-    ("RESERVED0", "ro", "0"),
+    ("FORMATS", "ro", "bit n: has format n of the instruction; bit 0 is 0, as every device has int8"),
     ("RESERVED1", "ro", "0"),
     ("RESERVED2", "ro", "0"),
     ("CONTROL", "rw", "write START or STOP; reads 0"),
     ("STATUS", "ro", "state (7:0), error code (15:8), program counter (31:16)"),
-    ("FAULT", "ro", "offending word: operation, address or count"),
+    ("FAULT", "ro", "offending word: operation, address, count, or format_a (3:0), format_w (7:4), format_o (11:8)"),
     ("CYCLES", "ro", "clock cycles of the last program, from start to halt"),
     ("LINK_CRC", "ro", "frames dropped for their checksum"),
     ("LINK_FRAMING", "ro", "frames dropped for their coding, version or length, and UART framing errors"),
@@ -91,8 +93,17 @@ REGISTERS = tuple(Register(name, 4 * n, access, text) for n, (name, access, text
 CAPABILITY_BYTES = 64
 """The registers below CONTROL: what HELLO returns."""
 
+ACC_BITS = 32
+"""Accumulators and biases: signed bits."""
+
+WIDE_ACC_BITS = 48
+"""The same where there are formats other than int8."""
+
 PARAM_BYTES = 9
 """One channel's parameters: bias (signed 32 bits), multiplier (unsigned 32 bits), shift (6 bits)."""
+
+WIDE_PARAM_BYTES = 11
+"""The same where there are formats other than int8: 16 higher bits of the bias follow. Other devices ignore them."""
 
 PARAM_STRIDE = 16
 """Bytes from one channel's parameters to the next in the address map."""
@@ -106,7 +117,7 @@ LOG_BYTES = 4 * len(LOG_FIELDS)
 
 def pack_param(bias: int, multiplier: int, shift: int) -> bytes:
     """One channel of the parameter memory."""
-    return struct.pack("<iIB", bias, multiplier, shift)
+    return struct.pack("<IIBh", bias & 0xffffffff, multiplier, shift, bias >> 32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +136,7 @@ class Capability:
     accumulators: int
     instructions: int
     payload: int
+    formats: tuple[str, ...] = ("int8",)
 
     @classmethod
     def of(cls, config: Config, identity: bytes) -> Capability:
@@ -133,13 +145,15 @@ class Capability:
                    requant_lanes=config.requant_lanes, packed=config.packed, serial=config.requant == "serial",
                    activation_words=config.activation_words, weight_words=config.weight_words,
                    param_channels=config.param_channels, accumulators=config.accumulators,
-                   instructions=config.instructions, payload=config.payload)
+                   instructions=config.instructions, payload=config.payload,
+                   formats=tuple(name for name in FORMATS if name in config.formats))
 
     def pack(self) -> bytes:
         """The identification block."""
         shape = self.array | self.requant_lanes << 8 | self.packed << 16 | self.serial << 17
-        return struct.pack("<II8s9I12x", MAGIC, ABI, self.identity, self.clock_hz, self.baud, shape, self.activation_words,
-                           self.weight_words, self.param_channels, self.accumulators, self.instructions, self.payload)
+        formats = sum(1 << n for n, name in enumerate(FORMATS) if n and name in self.formats)
+        return struct.pack("<II8s10I8x", MAGIC, ABI, self.identity, self.clock_hz, self.baud, shape, self.activation_words,
+                           self.weight_words, self.param_channels, self.accumulators, self.instructions, self.payload, formats)
 
     @classmethod
     def unpack(cls, block: bytes) -> Capability:
@@ -152,11 +166,13 @@ class Capability:
         """
         if len(block) != CAPABILITY_BYTES:
             raise ValueError(f"Identification block must be {CAPABILITY_BYTES} bytes, not {len(block)}")
-        magic, abi, identity, clock, baud, shape, *rest = struct.unpack("<II8s9I12x", block)
+        magic, abi, identity, clock, baud, shape, *rest, formats = struct.unpack("<II8s10I8x", block)
         if magic != MAGIC:
             raise ValueError(f"Identification block must start with {MAGIC:#010x}, not {magic:#010x}")
         if abi != ABI:
             raise ValueError(f"Device must speak version {ABI} of the link, not {abi}")
         names = ("activation_words", "weight_words", "param_channels", "accumulators", "instructions", "payload")
         return cls(identity=identity, clock_hz=clock, baud=baud, array=shape & 0xff, requant_lanes=shape >> 8 & 0xff,
-                   packed=bool(shape >> 16 & 1), serial=bool(shape >> 17 & 1), **dict(zip(names, rest, strict=True)))
+                   packed=bool(shape >> 16 & 1), serial=bool(shape >> 17 & 1),
+                   formats=tuple(name for n, name in enumerate(FORMATS) if n == 0 or formats >> n & 1),
+                   **dict(zip(names, rest, strict=True)))

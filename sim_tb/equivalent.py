@@ -19,9 +19,9 @@ from typing import Any
 import z3
 
 from ..design import Design
-from ..hw.payload import ports, used
 from .mutants import Mutant, apply
 from .netlist import library_of
+from .simulate import layouts_of
 from .verilator import SELECTOR
 
 __all__ = ["Prover"]
@@ -70,7 +70,7 @@ class Prover:
 
     def __init__(self, design: Design, mutants: Sequence[Mutant]) -> None:
         self.top = design.name
-        self.inputs, self.outputs = ports(used(design.component()))
+        self.inputs, self.outputs = layouts_of(design)
         self._read(_smt(design, mutants))
         self.ends = self._state(self._end, self.registers, 0)
         self.next = self._state(self._next, self.registers, 0)

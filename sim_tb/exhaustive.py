@@ -11,10 +11,10 @@ import numpy as np
 
 from ..design import Design, Streams
 from ..gen.designs import verilog_of
-from ..hw.payload import Words, bits, count, enumerate_all, pack, ports, unpack, used
+from ..hw.payload import Words, bits, count, enumerate_all, pack, unpack
 from .contract import paths
 from .netlist import library_of
-from .simulate import STALLS
+from .simulate import STALLS, layouts_of
 from .verilator import Harness, Run, WrongError
 
 __all__ = ["ENUMERABLE", "Cases", "compare", "drawn", "every", "harness", "measure", "mess", "run_cases"]
@@ -41,7 +41,7 @@ def harness(design: Design, *, folder: Path, optimize: int = 1, fast: bool = Fal
     With ``fast``, one for runs without stalls that evaluates the design once a cycle, if it is portable and no output sees what is offered
     in the same cycle; the usual one otherwise.
     """
-    inputs, outputs = ports(used(design.component()))
+    inputs, outputs = layouts_of(design)
     text = "\n".join([verilog_of(design), *(path.read_text() for path in library_of(design))])
     if fast:
         fast = design.family is None and "@(posedge clk)" in text

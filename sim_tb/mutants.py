@@ -12,9 +12,9 @@ import tempfile
 
 from ..design import Design
 from ..gen.designs import verilog_of
-from ..hw.payload import ports, used
 from . import yosys
 from .netlist import library_of
+from .simulate import layouts_of
 from .verilator import SELECTOR, Harness
 
 __all__ = ["Mutant", "Mutants", "apply", "make"]
@@ -71,7 +71,7 @@ class Mutants:
 
     def harness(self, *, folder: Path, optimize: int = 1) -> Harness:
         """Compiled harness of the module."""
-        inputs, outputs = ports(used(self.design.component()))
+        inputs, outputs = layouts_of(self.design)
         text = "\n".join([self.verilog, *(path.read_text() for path in library_of(self.design))])
         return Harness(text, self.design.name, inputs, outputs, folder=folder, optimize=optimize)
 

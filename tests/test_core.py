@@ -1,34 +1,40 @@
 """Programs on the compiled accelerator core against the interpreter, byte for byte."""
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mantissa import interpreter
 from mantissa.config import Config
 from mantissa.hw.core import Core
-from mantissa.program import Instruction, Loop, Op
+from mantissa.fixed import NAMES, limits
+from mantissa.program import FORMATS, Instruction, Loop, Op
 from mantissa.registers import PARAM_STRIDE, Capability, Code, State, pack_param
 from mantissa.sim_tb import system
 from mantissa.sim_tb.verilator import Harness
 
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
 PATIENCE = 30_000
 
 
-def small(array: int = 4, lanes: int = 2, requant: str = "parallel", packed: bool = False) -> Config:
+def small(array: int = 4, lanes: int = 2, requant: str = "parallel", packed: bool = False,
+          formats: tuple[str, ...] = ("int8",)) -> Config:
     return Config(name="small", board="sim", clock_hz=1_000_000, baud=100_000, array=array, packed=packed, requant=requant,
                   requant_lanes=lanes, activation_words=256, weight_words=128 * array, param_channels=64, accumulators=16,
-                  instructions=16, payload=64)
+                  instructions=16, payload=64, formats=formats)
 
 
 SHAPES = {"4x4": small(), "2x2 serial": small(array=2, lanes=1, requant="serial"), "4x4 packed": small(lanes=4, packed=True),
-          "8x8": small(array=8, lanes=8)}
+          "8x8": small(array=8, lanes=8), "4x4 formats": small(formats=FORMATS)}
 
 
 @pytest.fixture(scope="module", params=SHAPES)
-def device(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Harness]:
+def device(request: pytest.FixtureRequest) -> tuple[Config, Harness]:
     config = SHAPES[request.param]
-    return config, system.compiled(config, tmp_path_factory.mktemp("core"))
+    return config, system.compiled(config, FOLDER)
 
 
 def nest(counts: list[int], strides: list[tuple[int, int, int]]) -> tuple[Loop, ...]:
@@ -152,6 +158,67 @@ def test_stop(device: tuple[Config, Harness], after: int) -> None:
     data = images(config, np.random.default_rng(3))
     got = system.check(model, config, program, data, patience=PATIENCE, stopped=after)
     assert got.status & 0xff == State.DONE
+
+
+@pytest.fixture(scope="module")
+def universal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Harness]:
+    config = SHAPES["4x4 formats"]
+    return config, system.compiled(config, tmp_path_factory.mktemp("core"))
+
+
+def bits(name: str) -> int:
+    """Bits of a format's largest number, in units."""
+    return 18 if name == "mxfp4" else limits(name)[1].bit_length()
+
+
+def with_formats(one: Instruction, a: str, w: str, o: str, low: int) -> Instruction:
+    return replace(one, format_a=FORMATS.index(a), format_w=FORMATS.index(w), format_o=FORMATS.index(o), low=low)
+
+
+@pytest.mark.parametrize("stall", ["none", "random"])
+@pytest.mark.parametrize("w", FORMATS)
+@pytest.mark.parametrize("a", NAMES)
+def test_formats(universal: tuple[Config, Harness], a: str, w: str, stall: str) -> None:
+    """Convolutions, maximum, sum and addition between formats of every kind, each reading what the one before has written."""
+    config, model = universal
+    rng = np.random.default_rng([NAMES.index(a), FORMATS.index(w)])
+    o = NAMES[(NAMES.index(a) + FORMATS.index(w)) % len(NAMES)]
+    low = 0 if rng.random() < 0.4 else -128
+    program = [
+        with_formats(conv(height=4, width=4, inner=2, outer=2, kernel=3, pad=1, target=100), a, w, o, low),
+        with_formats(window(Op.MAX, count=6, size=4, source=100, target=140, tiles=2, params=16), o, "int8", a, -128),
+        with_formats(window(Op.SUM, count=5, size=3, source=100, target=180, params=16), o, "int8", a, low),
+        with_formats(window(Op.ADD, count=9, size=2, source=10, target=200, tiles=2, gap=70, params=32), a, w, o, -128),
+        Instruction(),
+    ]
+    shifts = [31 + bits(a) + bits(w) + 2 - bits(o), 31 + bits(o) - bits(a), 31 + bits(a) - bits(o), 31 + bits(a) - bits(o)]
+    params = []
+    for channel in range(config.param_channels):
+        shift = shifts[channel // 16] + (int(rng.integers(-2, 3)) if channel < 32 else 0)    # those of Add's operands must be alike
+        bias = int(rng.integers(-1 << bits(a), 1 << bits(a))) << (bits(w) if channel < 16 else 0)
+        params.append(pack_param(bias, int(rng.integers(1 << 30, 1 << 32)), min(shift, 63)).ljust(PARAM_STRIDE, b"\0"))
+    data = replace(images(config, rng), params=b"".join(params))
+    got = system.check(model, config, program, data, patience=PATIENCE, stall=stall)
+    assert got.status & 0xff == State.DONE
+
+
+@pytest.mark.parametrize("fields", [{"format_a": 6}, {"format_a": 15}, {"format_o": 6}, {"format_w": 7, "format_a": 2}, {"format_w": 15}])
+def test_unknown_format(universal: tuple[Config, Harness], fields: dict[str, int]) -> None:
+    config, model = universal
+    program = [replace(conv(height=2, width=2, inner=1, outer=1, target=100), **fields)]  # pyright: ignore[reportArgumentType]
+    got = system.check(model, config, program, images(config, np.random.default_rng(4)), patience=PATIENCE)
+    assert got.status >> 8 & 0xff == Code.FORMAT
+    assert got.fault == fields.get("format_a", 0) | fields.get("format_w", 0) << 4 | fields.get("format_o", 0) << 8
+
+
+def test_weights_end_with_blocks(universal: tuple[Config, Harness]) -> None:
+    """A tile of MXFP4 that ends with the memory is whole; one that goes beyond it is an error, and nothing hangs."""
+    config, model = universal
+    tile = config.array + 1
+    for weights, code in ((config.weight_words - tile, Code.NONE), (config.weight_words - tile + 1, Code.ADDRESS)):
+        one = with_formats(conv(height=2, width=2, inner=1, outer=1, target=100, weights=weights), "e4m3", "mxfp4", "e2m1", -128)
+        got = system.check(model, config, [one, Instruction()], images(config, np.random.default_rng(5)), patience=PATIENCE)
+        assert got.status >> 8 & 0xff == code
 
 
 def test_wrong_identity() -> None:

@@ -3,18 +3,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
+from mantissa.fixed import NAMES, as_codes, unit
+from mantissa.formats import get_scalar
 from mantissa.interpreter import Run, run, unpack_params
-from mantissa.program import BYTES, Instruction, Loop, Op, encode
+from mantissa.program import BYTES, FORMATS, Instruction, Loop, Op, encode
 from mantissa.registers import PARAM_STRIDE, Capability, Code, pack_param
 
 CAPABILITY = Capability(identity=bytes(8), clock_hz=1_000_000, baud=9600, array=2, requant_lanes=2, packed=False, serial=False,
                         activation_words=64, weight_words=64, param_channels=16, accumulators=16, instructions=16, payload=64)
 LANES = CAPABILITY.array
+UNIVERSAL = replace(CAPABILITY, formats=FORMATS)
 
 
 def memories(seed: int) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]:
@@ -28,7 +32,20 @@ def image(params: list[tuple[int, int, int]]) -> bytes:
     return b"".join(pack_param(*channel).ljust(PARAM_STRIDE, b"\0") for channel in params)
 
 
+@cache
+def units(which: int, code: int) -> int:
+    """A code's number in units, from the format's table; E4M3's two NaN are 480."""
+    name = FORMATS[which]
+    table = get_scalar(name).table
+    number = table[code & len(table) - 1]
+    if np.isnan(number):
+        number = 480 - 960 * (code >> 7 & 1) if name == "e4m3" else 0
+    return int(Fraction(float(number)) / Fraction(2) ** unit(name))
+
+
 def requantize(value: Fraction, shift: int, one: Instruction) -> int:
+    if one.format_o:
+        return int(as_codes(FORMATS[one.format_o], np.array([max(int(value), 0) if one.low >= 0 else int(value)], object), shift)[0])
     return min(max(round(value / 2 ** shift) + one.zero_point, one.low), one.high)
 
 
@@ -51,7 +68,8 @@ class Walk:
 
 def slow(one: Instruction, activations: np.ndarray, weights: np.ndarray, params: list[tuple[int, int, int]]) -> np.ndarray:
     """Activations after one instruction whose output is apart from its input."""
-    before, after = activations.astype(int).tolist(), activations.copy()
+    before, after = [[units(one.format_a, code) for code in word] for word in activations.astype(int).tolist()], activations.copy()
+    blocks = FORMATS[one.format_w] == "mxfp4"
     walk, out, tile, more = Walk(one), one.output, one.weights - LANES, True
     accumulators: dict[tuple[int, int], list[int]] = {}
     reduced: list[list[int]] = []
@@ -60,12 +78,14 @@ def slow(one: Instruction, activations: np.ndarray, weights: np.ndarray, params:
     while more:
         i0, i1, i2, i3, i4, t = walk.index
         inside = 0 <= walk.y < one.height and 0 <= walk.x < one.width
-        word = before[walk.address] if inside else [one.pad] * LANES
+        word = before[walk.address] if inside else [units(one.format_a, one.pad)] * LANES
         result: list[Fraction] | None = None
         if one.op is Op.MATMUL:
             if i0 == i1 == 0:
-                tile += LANES
-            product = [sum(word[r] * int(weights[tile + r][c]) for r in range(LANES)) for c in range(LANES)]
+                tile += LANES + blocks
+            scale = [1 << min(int(e) & 15, 14) if blocks else 1 for e in weights[tile - 1]]
+            product = [sum(word[r] * scale[c] * units(FORMATS.index("e2m1") if blocks else one.format_w, int(weights[tile + r][c]))
+                           for r in range(LANES)) for c in range(LANES)]
             first, last = not (i2 or i3 or i4), (i2, i3, i4) == tuple(n - 1 for n in counts[2:5])
             held = [0] * LANES if first else accumulators[i1, i0]
             accumulators[i1, i0] = [a + b for a, b in zip(held, product, strict=True)]
@@ -115,8 +135,20 @@ def instructions(draw: st.DrawFn) -> Instruction:
 @settings(max_examples=300, deadline=None)
 @given(instructions(), st.integers(0, 1 << 30))
 def test_any_instruction_is_what_the_steps_do(one: Instruction, seed: int) -> None:
+    compare(CAPABILITY, one, seed)
+
+
+@settings(max_examples=300, deadline=None)
+@given(instructions(), st.tuples(*[st.integers(0, len(NAMES) - 1)] * 3), st.booleans(), st.integers(0, 1 << 30))
+def test_any_formats(one: Instruction, formats: tuple[int, int, int], blocks: bool, seed: int) -> None:
+    a, w, o = formats
+    compare(UNIVERSAL, replace(one, format_a=a, format_w=FORMATS.index("mxfp4") if blocks else w, format_o=o), seed)
+
+
+def compare(capability: Capability, one: Instruction, seed: int) -> None:
+    """The interpreter's outcome is that of the walk."""
     activations, weights, params = memories(seed)
-    ended = run(CAPABILITY, [one, Instruction()], activations, weights, image(params))
+    ended = run(capability, [one, Instruction()], activations, weights, image(params))
     walk = Walk(one)
     visited = [(walk.address, walk.y, walk.x)]
     while walk.advance():
@@ -142,6 +174,29 @@ def test_end_of_memory_without_halt() -> None:
 def test_unknown_operation() -> None:
     ended = run(CAPABILITY, encode([Instruction(op=Op.MAX)]) + b"\x09" + bytes(BYTES - 1), b"", b"", b"")
     assert (ended.code, ended.pc, ended.fault, ended.steps) == (Code.OPERATION, 1, 9, (1,))
+
+
+@pytest.mark.parametrize(("fields", "fault"), [
+    ({"format_a": 6}, 0x006), ({"format_w": 7, "format_a": 2}, 0x072), ({"format_o": 6}, 0x600), ({"format_o": 15, "format_w": 6}, 0xf60)])
+def test_unknown_format(fields: dict[str, int], fault: int) -> None:
+    one = replace(Instruction(op=Op.MAX), **fields)  # pyright: ignore[reportArgumentType]
+    assert (outcome(one, capability=UNIVERSAL).code, outcome(one, capability=UNIVERSAL).fault) == (Code.FORMAT, fault)
+    few = replace(CAPABILITY, formats=("int8", "e2m1"))
+    assert outcome(Instruction(op=Op.MAX, format_o=3), Instruction(), capability=few).code is Code.NONE
+    assert outcome(Instruction(op=Op.MAX, format_o=2), Instruction(), capability=few).code is Code.FORMAT
+
+
+def test_hardware_for_int8_alone_looks_at_no_format() -> None:
+    assert outcome(Instruction(op=Op.MAX, format_a=15, format_w=6, format_o=3), Instruction()).code is Code.NONE
+
+
+def test_bias_of_48_bits() -> None:
+    """Where there are formats; other devices take the low 32 bits of it."""
+    params = [(-(1 << 47), 1 << 31, 62), ((1 << 47) - 1, 1 << 31, 62)]
+    assert list(zip(*(part.tolist() for part in unpack_params(image(params))), strict=True)) == params
+    one = Instruction(op=Op.MAX, input=1)
+    for capability, codes in ((UNIVERSAL, [-128, 127]), (CAPABILITY, [0, 0])):
+        assert run(capability, [one, Instruction()], bytes(8), b"", image(params)).activations[0].tolist() == codes
 
 
 def test_too_many_positions() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mantissa.sim_tb import link_fuzz
 from mantissa.sim_tb.link_host import Host
 
-FOLDER = Path("build/sim")
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
 
 
 def test_short_campaign() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mantissa.design import Design
-from mantissa.hw.carry import ONE, ZERO, Chain, Term, _half, both, clear, inverted, nand, plain
+from mantissa.hw.carry import ONE, ZERO, Chain, Term, _gate, _half, both, clear, close_all, inverted, nand, plain
 from mantissa.hw.catalog import find
 from mantissa.hw.designs_mac import mac, mac_digits, mac_e2m1, mac_e4m3, mac_lut, multiply_lut
 from mantissa.hw.mac import Mac
@@ -76,6 +76,19 @@ def test_every_bit_of_a_sum(shared: int) -> None:
     assert refused == (0 if shared else 64)
 
 
+@pytest.mark.parametrize("signals", [1, 2, 3])
+def test_every_gate_in_an_empty_half(signals: int) -> None:
+    """Its sum is the function, and the carry that comes in, of one value or the other, goes on."""
+    pins = tuple(Signal(name=name) for name in "abc"[:signals])
+    for table, carry in product(range(1 << (1 << signals)), (0, 1)):
+        half = _gate(Term(table, pins), carry, Signal())
+        for levels in product((0, 1), repeat=signals):
+            point = {id(signal): level for signal, level in zip(pins, levels, strict=True)}
+            propagate, generate = _carries(half.init, point, half.pins)
+            assert propagate ^ carry == Term(table, pins).at(point)
+            assert (carry if propagate else generate) == carry
+
+
 def test_terms() -> None:
     a, b = Signal(), Signal()
     want = {plain(a): 0b1010, inverted(a): 0b0101, both(a, b): 0b1000, nand(a, b): 0b0111, clear(a, b): 0b0010, ZERO: 0, ONE: 15}
@@ -86,10 +99,11 @@ def test_terms() -> None:
 class _Twins(Elaboratable):
     """A product and its accumulation in carry cells, and described: the same for every input."""
 
-    def __init__(self, a_width: int, b_width: int, groups: int) -> None:
+    def __init__(self, a_width: int, b_width: int, groups: int, tied: bool) -> None:
         self.a_width = a_width
         self.b_width = b_width
         self.groups = groups
+        self.tied = tied
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -98,23 +112,24 @@ class _Twins(Elaboratable):
         m.d.comb += [a.eq(AnySeq(len(a))), b.eq(AnySeq(len(b))), acc.eq(AnySeq(len(acc))), first.eq(AnySeq(1)), carry.eq(AnySeq(1))]
         results = []
         for cells in (True, False):
-            chains = [Chain(m, f"{cells}_{n}", cells=cells) for n in range(self.groups)]
+            chains = [Chain(m, f"{cells}_{n}", cells=cells, tied=self.tied) for n in range(self.groups)]
             rows = split(self.b_width, self.groups)
             sums = [(part[0], group(chain, list(a), list(b), part)) for part, chain in zip(rows, chains, strict=True)]
             found = total(chains[-1], sums)
             after = chains[-1].add([clear(bit, first) for bit in acc], found, len(acc))
             other = Chain(m, f"{cells}_other", cells=cells)
-            results.append(Cat(after, *(term.value for term in found), *other.add([both(a[0], b[0])], [inverted(acc[0])], 4, carry=carry)))
-            for chain in (*chains, other):
-                chain.close()
+            results.append(Cat(after, *(term.value for term in found), *other.add([both(a[0], b[0])], [inverted(acc[0])], 4, carry=carry),
+                               close_all(chains, Term(0b11010010, (first, carry, acc[-1])))))
+            other.close()
         m.d.comb += [Assert(results[0] == results[1]), Cover(results[0][1] & first)]
         return m
 
 
+@pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize(("a_width", "b_width", "groups"), [(4, 4, 1), (8, 2, 1), (8, 4, 1), (5, 6, 2)])
-def test_cells_equal_their_description(a_width: int, b_width: int, groups: int) -> None:
-    proof = prove(_Twins(a_width, b_width, groups), name=f"twins_{a_width}x{b_width}x{groups}", depth=1, cover_depth=2, ports=(),
-                  library=[CARRY], folder=FOLDER)
+def test_cells_equal_their_description(a_width: int, b_width: int, groups: int, tied: bool) -> None:
+    proof = prove(_Twins(a_width, b_width, groups, tied), name=f"twins_{a_width}x{b_width}x{groups}" + "_tied" * tied, depth=1,
+                  cover_depth=2, ports=(), library=[CARRY], folder=FOLDER)
     assert proof.assertions == 1 and proof.covers == 1
 
 

@@ -290,7 +290,7 @@ NODES: list[tuple[str, str, onnx.ModelProto]] = [
     ("conv3", "pads must not be negative, but are [-1, 0, 0, 0]", ends_in(PLANE, "Conv", KERNEL, pads=[-1, 0, 0, 0])),
     ("conv3", "only two-dimensional windows are supported", ends_in(PLANE, "Conv", KERNEL, strides=[1, 1, 1])),
     ("conv3", "auto_pad SAME is not supported", ends_in(PLANE, "Conv", KERNEL, auto_pad="SAME")),
-    ("conv2", "it has float weights that are not quantised; they must be int8 through DequantizeLinear",
+    ("conv2", "it has float weights that are not quantised; they must be int8 through DequantizeLinear, or through Quantize",
      ends_in(PLANE, "Conv", lambda make: make.constant(np.ones((2, 4, 3, 3), np.float32)))),
     ("maxpool2", "ceil_mode makes windows that leave the image",
      ends_in(PLANE, "MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)),
@@ -306,13 +306,14 @@ NODES: list[tuple[str, str, onnx.ModelProto]] = [
     ("reshape2", "shape [1, -2] is not valid", ends_in(PLANE, "Reshape", array(1, -2))),
     ("reshape2", "its shape is not constant", ends_in(PLANE, "Reshape", itself)),
     ("reshape2", "allowzero must be 0, not 1", ends_in(PLANE, "Reshape", array(1, 144), allowzero=1)),
-    ("matmul2", "it has weights that are not constant; they must be int8 through DequantizeLinear", ends_in(LINE, "MatMul", itself)),
-    ("matmul3", "its weights are int32, only int8 is supported", ends_in(LINE, "MatMul", weights(4, 4, kind=np.int32))),
+    ("matmul2", "it has weights that are not constant; they must be int8 through DequantizeLinear, or through Quantize",
+     ends_in(LINE, "MatMul", itself)),
+    ("matmul3", "its weights are int32, which is for biases", ends_in(LINE, "MatMul", weights(4, 4, kind=np.int32))),
     ("matmul3", "its weights have a scale per index of axis 0, only axis 1, the output channels, is supported",
      ends_in(LINE, "MatMul", weights(4, 4))),
     ("matmul3", "its weights are for 5 inputs, but there are 4", ends_in(LINE, "MatMul", weights(5, 4, axis=1))),
     ("dequantizelinear2", "constants must have zero point 0", ends_in(LINE, "MatMul", weights(4, 4, zero=1))),
-    ("dequantizelinear2", "constants are uint8, only int8 weights and int32 biases are supported",
+    ("dequantizelinear2", "constants are uint8, only int8, int4, float8_e4m3fn and float4_e2m1fn weights and int32 biases are supported",
      ends_in(LINE, "MatMul", weights(4, 4, kind=np.uint8))),
     ("dequantizelinear2", "3 scales do not match axis 0 of a constant of shape (4, 4)", ends_in(LINE, "MatMul", weights(4, 4, scales=3))),
     ("dequantizelinear2", "its scale must be positive and finite, not nan", ends_in(LINE, "MatMul", weights(4, 4, scale=np.nan))),
@@ -327,7 +328,7 @@ NODES: list[tuple[str, str, onnx.ModelProto]] = [
      ends_in(LINE, "Gemm", SQUARE, weights(4, kind=np.int32))),
     ("add2", "its input c2 is constant", ends_in(LINE, "Add", array(1, 1, 1, 1, kind=np.float32))),
     ("add6", "its inputs must have one shape, not (4,) and (3,)", ends_in(LINE, "Add", narrower)),
-    ("relu3", "its input t2 is not quantised: it must come from DequantizeLinear", ends_in(LINE, "Relu", first=flattened)),
+    ("relu3", "its input t2 is not quantised: it must come from DequantizeLinear or Quantize", ends_in(LINE, "Relu", first=flattened)),
     ("dequantizelinear2", "its input is not an int8 tensor of this model", ends_in(LINE, "DequantizeLinear", array(0.1, kind=np.float32))),
 ]
 
@@ -395,8 +396,8 @@ Q, DQ = "Node quantizelinear0 (QuantizeLinear) can not be compiled: ", "Node deq
 
 MODELS: list[tuple[str, Change]] = [
     (Q + "activations are uint8; quantise the model with activation_type=QuantType.QInt8", constant(1, np.uint8(3))),
-    (Q + "activations are int16, only int8 is supported", constant(1, np.int16(3))),
-    (Q + "it has no zero point, so its output is uint8, and only int8 is supported", drop(0)),
+    (Q + "activations are int16, only int8, int4, float8_e4m3fn and float4_e2m1fn are supported", constant(1, np.int16(3))),
+    (Q + "it has no zero point, so its output is uint8, and only int8, int4, float8_e4m3fn and float4_e2m1fn are supported", drop(0)),
     (Q + "its scale must be positive and finite, not nan", constant(0, np.float32(np.nan))),
     (Q + "its scale must be positive and finite, not 0.0", constant(0, np.float32(0))),
     (Q + "its scale must be positive and finite, not inf", constant(0, np.array([np.inf], np.float32))),
@@ -410,8 +411,8 @@ MODELS: list[tuple[str, Change]] = [
     ("Model must have one input and one output, not 2 and 1", second_input),
     ("Input input must be float32, not float16", element_type(TensorProto.FLOAT16)),
     ("Input input must have fixed dimensions but for the first one, not (N, K)", dimension(1, "K")),
-    ("Output relu must be quantised: node relu2 is not followed by QuantizeLinear", output("relu")),
-    ("Output int8 must be float32, through DequantizeLinear, not int8", output("int8")),
+    ("Output relu must be quantised: node relu2 is not followed by QuantizeLinear or Quantize", output("relu")),
+    ("Output int8 must be float32, through DequantizeLinear, not codes", output("int8")),
 ]
 
 

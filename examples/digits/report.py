@@ -17,9 +17,16 @@ from mantissa.sw_driver.counters import total  # noqa: E402
 if TYPE_CHECKING:
     from run import Result
 
-__all__ = ["picture", "table"]
+__all__ = ["picture", "table", "write"]
 
 SHOWN = 60
+
+
+def write(path: Path, text: str) -> None:
+    """A file, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def table(result: Result) -> None:

@@ -22,7 +22,7 @@ from mantissa.sw_driver import Device, LayerCounters
 from mantissa.sw_driver.counters import total
 
 from data import split
-from report import picture, table
+from report import picture, table, write
 
 __all__ = ["Layer", "Result", "run"]
 
@@ -138,12 +138,6 @@ def run(which: str, config: str | None, count: int | None, model: Path = HERE / 
                       onnxruntime_accuracy=float(np.mean(judged.reshape(len(labels), -1).argmax(1) == labels)))
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 def _wrong(result: Result) -> list[str]:
     """What the run must reach and did not."""
     wrong = []
@@ -172,8 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     table(result)
     chosen.output.mkdir(parents=True, exist_ok=True)
-    _write(chosen.output / "run.json", json.dumps(result.record(), indent=2) + "\n")
-    _write(chosen.output / "layers.json", json.dumps([asdict(layer) for layer in result.layers], indent=2) + "\n")
+    write(chosen.output / "run.json", json.dumps(result.record(), indent=2) + "\n")
+    write(chosen.output / "layers.json", json.dumps([asdict(layer) for layer in result.layers], indent=2) + "\n")
     picture(result, chosen.output / "run.png")
     print(f"wrote {chosen.output / 'run.json'}, layers.json and run.png")
     wrong = _wrong(result)

@@ -19,7 +19,7 @@ from torch import nn
 
 from data import split
 
-__all__ = ["Cnn", "Mlp", "main"]
+__all__ = ["Cnn", "Mlp", "SEED", "fit", "main", "shift"]
 
 SEED = 7
 EPOCHS = 60
@@ -68,20 +68,21 @@ class _Reader(CalibrationDataReader):
         return None if batch is None else {"image": batch}
 
 
-def _shift(images: torch.Tensor) -> torch.Tensor:
+def shift(images: torch.Tensor) -> torch.Tensor:
     """Each image moved by up to one pixel, chosen at random."""
     padded = nn.functional.pad(images, (1, 1, 1, 1))
     y, x = torch.randint(0, 3, (2, len(images)))
     return torch.stack([image[:, r:r + 8, c:c + 8] for image, r, c in zip(padded, y.tolist(), x.tolist(), strict=True)])
 
 
-def _train(model: nn.Module, images: np.ndarray, labels: np.ndarray, flat: bool) -> None:
+def fit(model: nn.Module, images: np.ndarray, labels: np.ndarray, flat: bool) -> None:
+    """Train on images and labels; vectors of pixels if ``flat``."""
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     for _ in range(EPOCHS):
         for pick in torch.randperm(len(x)).split(64):
-            batch = x[pick].flatten(1) if flat else _shift(x[pick])
+            batch = x[pick].flatten(1) if flat else shift(x[pick])
             loss = nn.functional.cross_entropy(model(batch), y[pick], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
@@ -118,7 +119,7 @@ def main() -> None:
     for name, model, flat in (("digits_cnn", Cnn, False), ("digits_mlp", Mlp, True)):
         torch.manual_seed(SEED)
         net = model()
-        _train(net, train, train_labels, flat)
+        fit(net, train, train_labels, flat)
         inputs = (train.reshape(len(train), -1), test.reshape(len(test), -1)) if flat else (train, test)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "float.onnx"

@@ -1,0 +1,47 @@
+"""Catalogue entries of arrays of multiplier-accumulators, with their golden function."""
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..design import Design, Streams
+from . import designs_exact, designs_mac, designs_reconfigurable
+from .array_of import ArrayOf
+
+__all__ = ["DESIGNS", "array_of"]
+
+
+def _golden(element: Design, rows: int, columns: int, streams: Streams) -> Streams:
+    """Every element by itself."""
+    i = streams["i"]
+    a, b = np.asarray(i["a"]), np.asarray(i["b"])
+    found = [[element.golden({"i": {**i, "a": a[:, r], "b": b[:, c]}})["o"] for c in range(columns)] for r in range(rows)]
+    return {"o": {name: np.stack([np.stack([one[name] for one in row], axis=1) for row in found], axis=1) for name in found[0][0]}}
+
+
+def _stimulus(element: Design, rows: int, columns: int, rng: np.random.Generator) -> Streams:
+    """The element's: other rows and columns have its operands, some transactions later."""
+    i = element.stimulus(rng)["i"]
+    a, b = (np.stack([np.roll(np.asarray(i[name]), stride * n, axis=0) for n in range(count)], axis=1)
+            for name, count, stride in (("a", rows, 1), ("b", columns, 5)))
+    return {"i": {**i, "a": a, "b": b}}
+
+
+def array_of(element: Design, rows: int, columns: int) -> Design:
+    """Entry of an :class:`ArrayOf` elements that are themselves designs."""
+    twin = element.twin
+    return Design(
+        name=f"array_{rows}x{columns}_{element.name}", summary=f"Output-stationary array, {rows} by {columns}, of {element.name}",
+        params={"rows": rows, "columns": columns, "element": element.name, "dsp": element.params.get("dsp", True)},
+        component=partial(ArrayOf, rows, columns, element.component), golden=partial(_golden, element, rows, columns),
+        stimulus=partial(_stimulus, element, rows, columns), family=element.family,
+        twin=partial(ArrayOf, rows, columns, twin) if twin else None)
+
+
+DESIGNS: tuple[Design, ...] = (
+    array_of(designs_mac.mac_lut(8, 8), 4, 4),
+    array_of(designs_mac.mac_digits(1), 2, 2),
+    array_of(designs_exact.mac_exact("posit8_0", multiplier="dsp"), 2, 2),
+    array_of(designs_reconfigurable.DESIGNS[0], 2, 2),
+)

@@ -1,0 +1,78 @@
+"""Exact product of int8 activations and ternary weights, faster than numpy's float32 one.
+
+Three outputs share a float64: ``w0 + w1 * 2**18 + w2 * 2**36``. Over at most 960 terms each of the three sums stays within 17 bits and
+a sign, and all of them within 2**53, so BLAS has nothing to round and the sums come apart again. float64 runs at half the speed of
+float32 and does three times the work; where memory is the limit, a weight is 2.7 bytes and not 4.
+"""
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import MantissaError
+from .ternary import check_trits
+
+__all__ = ["TernaryWeights"]
+
+_WIDEST = 1 << 20                                           # well within int32, with the halves on top
+_FIELD = 18                                                 # bits between the sums
+_TERMS = 960                                                # 960 * 128 * (2**36 + 2**18 + 1) < 2**53
+_HALF, _MASK = 1 << (_FIELD - 1), np.int32((1 << _FIELD) - 1)
+_HALVES = sum(_HALF << (lane * _FIELD) for lane in range(3))
+_TOKENS = 256                                               # multiplied at a time
+_SUMS = 1 << 15                                             # float64 sums taken apart at a time, so that they stay in the cache
+
+
+class TernaryWeights:
+    """A matrix of trits (N, K), made ready to multiply.
+
+    ``weights(x)`` is the exact int32 product of int8 ``x`` (..., K) with its transpose, (..., N).
+    """
+    def __init__(self, trits: npt.ArrayLike) -> None:
+        array = check_trits(trits)
+        if array.ndim != 2:
+            raise MantissaError(f"Ternary weights must be (N, K), not {array.shape}")
+        self.rows, self.columns = array.shape
+        if self.columns > _WIDEST:
+            raise MantissaError(f"Ternary weights must have at most {_WIDEST} columns, not {self.columns}")
+        third = -(-self.rows // 3)
+        self._third = third
+        self._pieces = []
+        pieces = max(1, -(-self.columns // _TERMS))
+        step = max(1, -(-self.columns // pieces))
+        for start in range(0, self.columns, step):
+            packed = np.zeros((min(step, self.columns - start), third))
+            for lane in range(3):
+                part = array[lane * third:(lane + 1) * third, start:start + step].T
+                packed[:, :part.shape[1]] += part * 2.0 ** (lane * _FIELD)
+            self._pieces.append((start, packed))
+
+    def __call__(self, x: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        values = np.asarray(x)
+        if values.dtype.kind not in "iu":
+            raise MantissaError(f"Tokens must be integers, not {values.dtype}")
+        if values.dtype != np.int8 and values.size and not -128 <= values.min() <= values.max() <= 127:
+            raise MantissaError(f"Tokens must be within -128 and 127, not {int(values.min())} and {int(values.max())}")
+        if not values.ndim or values.shape[-1] != self.columns:
+            raise MantissaError(f"Tokens must have {self.columns} values, not {values.shape[-1] if values.ndim else 'one number'}")
+        flat = values.reshape(prod(values.shape[:-1]), self.columns).astype(np.float64)
+        out = np.empty((len(flat), 3 * self._third), np.int32)
+        out[...] = -len(self._pieces) * _HALF
+        step = max(1, _SUMS // max(1, self._third))
+        for first in range(0, len(flat), _TOKENS):
+            for start, packed in self._pieces:
+                sums = flat[first:first + _TOKENS, start:start + len(packed)] @ packed
+                for row in range(0, len(sums), step):
+                    self._add(out[first + row:first + min(len(sums), row + step)], sums[row:row + step])
+        return out[:, :self.rows].reshape(*values.shape[:-1], self.rows)
+
+    def _add(self, out: npt.NDArray[np.int32], sums: npt.NDArray[np.float64]) -> None:
+        """Take three sums apart and add them to their outputs, each with half a field on top so that none is negative."""
+        fields = sums.astype("<i8")
+        fields += _HALVES
+        for lane in range(3):
+            view = out[:, lane * self._third:(lane + 1) * self._third]
+            view += fields.view("<i4")[:, ::2] & _MASK
+            fields >>= _FIELD
