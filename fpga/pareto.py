@@ -30,11 +30,11 @@ class Point:
 
 
 def ours(costs: Sequence[Cost]) -> list[Point]:
-    """Our designs that multiply and add; those that only multiply are none."""
+    """Our designs that multiply and add; neither those that only multiply nor those whose products have an error of their own."""
     alone = {design.name for design in CATALOG if design.stateless}
     return [Point(name=row.name, operands=operands, cost=row.luteq / macs, error=sqnr(operands), dsp=row.dsp)
             for row in costs if row.name.removesuffix("_portable") not in alone and row.luteq and not row.bram
-            for operands, macs in row.throughput.items()]
+            for operands, macs in row.throughput.items() if not operands.startswith("~")]
 
 
 def published() -> list[Point]:

@@ -52,8 +52,8 @@ class Design:
         them. :data:`None` when the component is portable.
     macs
         Products that one transaction of stream ``i`` stands for, by the format of their operands as :func:`mantissa.formats.get` knows it,
-        two with ``*`` between where they differ (``{"int8*int4": 2}``); one entry a mode where that is chosen at run time. Empty where
-        nothing is multiplied.
+        two with ``*`` between where they differ (``{"int8*int4": 2}``), ``~`` before them where a product's error is not theirs alone; one
+        entry a mode where that is chosen at run time. Empty where nothing is multiplied.
     workload
         Transactions that throughput is measured on, where those of ``stimulus`` are not what the design is for.
     """

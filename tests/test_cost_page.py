@@ -139,7 +139,8 @@ def test_front() -> None:
 
 
 def test_points_are_of_designs_that_add() -> None:
-    rows = [row(), row("multiply_8x8_lut"), row("mac_modes5_acc96_lut", macs={"int8": 2, "int4": 4}), row("skid", macs={}, rate=None)]
+    rows = [row(), row("multiply_8x8_lut"), row("mac_modes5_acc96_lut", macs={"int8": 2, "int4": 4}), row("skid", macs={}, rate=None),
+            row("mac_e4m3_acc29_lmul", macs={"~e4m3": 1})]
     assert [(point.name, point.operands, point.cost) for point in ours(rows)] == [
         ("mac_8x8_acc24_lut", "int8", 97), ("mac_modes5_acc96_lut", "int8", 48.5), ("mac_modes5_acc96_lut", "int4", 24.25)]
     others = {point.name: point for point in published()}
