@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cost"]
 
+PICTURES = (".png", ".svg")
+
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[DESIGN]...")
@@ -38,6 +40,8 @@ def cost(names: tuple[str, ...], family: str, pnr: bool, seeds: int, jobs: int |
     mantissa cost mac_8x8_acc24_booth --family gowin --pnr
     mantissa cost --page docs/cost.md --remeasure
     """
+    if plot is not None and plot.suffix not in PICTURES:
+        raise MantissaError(f"Plot must be a file that ends in {' or '.join(PICTURES)}, not {str(plot)!r}")
     if page is not None:
         if names:
             raise MantissaError(f"A page shows the whole catalogue, not {names[0]!r} alone")

@@ -275,6 +275,7 @@ def test_command_writes_files(tmp_path, monkeypatch, capsys):
     (["dsp_pear"], "Design must be one of the catalogue's, not 'dsp_pear' (dsp_pair comes near)"),
     (["mac_8x8_acc24_lut", "--family", "gowin"],
      "Design mac_8x8_acc24_lut must be measured on ecp5, whose cells it is made of, not on gowin"),
+    (["skid", "--plot", "plot.doc"], "Plot must be a file that ends in .png or .svg, not 'plot.doc'"),
     (["--remeasure"], "Option --remeasure must have a --page whose reports are measured"),
     (["skid", "--page", str(Path(__file__))], "A page shows the whole catalogue, not 'skid' alone"),
 ])
