@@ -124,7 +124,7 @@ def test_harness_registers_every_bit_and_keeps_the_module(store, name):
 def test_cost_of_a_design(store, name):
     design, steps = find("dsp_pair"), []
     (row,) = cost([design], name, pnr=True, seeds=2, store=store, progress=lambda *step: steps.append(step), rate=lambda design: 0.5)
-    assert row.name == "dsp_pair" and row.dsp == 1 and row.lut > 10 and row.ff > 40
+    assert row.name == "dsp_pair" and row.dsp == 1 and row.luteq > 10 and row.ff > 40
     assert row.luteq == row.lut + {"ecp5": 2, "ice40": 0, "gowin": 1, "nexus": 2}[name] * row.carry
     assert len(row.mhz) == 2 and row.fmax == pytest.approx(sum(row.mhz) / 2) and all(10 < mhz < 1000 for mhz in row.mhz)
     assert row.throughput == {"int8": 1.0} and row.speed_per_lut == {"int8": pytest.approx(row.fmax / row.luteq)}
