@@ -115,7 +115,7 @@ def _axes(axes: Any, points: Sequence[Point], family: str) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
     axes.set_xscale("log")
     costs = [point.cost for point in points]
-    axes.set_xlim(min(costs) / 1.6, max(costs) * 1.6)
+    axes.set_xlim(min(costs) / 2.5, max(costs) * 1.6)
     ticks = [digit * 10 ** power for power in range(-1, 5) for digit in (1, 2, 5)]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
