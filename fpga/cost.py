@@ -1,53 +1,39 @@
-"""What designs cost: cells after synthesis, and on request the clock they reach after placement and routing.
-
-    python -m mantissa.fpga.cost [DESIGN...] [--family ecp5|ice40] [--pnr] [--seeds N] [--json FILE]
+"""What designs cost: cells after synthesis, on request the clock they reach after placement and routing, and what they do for it.
 
 Every figure is measured by the recipe printed beside it, and only comparable with figures of the same recipe.
 """
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 import json
 import os
 from pathlib import Path
 from statistics import median
-import sys
 from typing import Any
-
-from amaranth.back import verilog
 
 from ..design import Design
 from ..errors import MantissaError
+from ..gen.designs import verilog_of
 from ..hw.catalog import CATALOG, find
 from . import tools
+from .family import Family, family as family_of
 from .netlist import cells, harness, top_of
 from .place import fmax, place, read
-from .synth import FAMILIES, Recipe, synthesise
-from .tables import markdown, show
+from .synth import Recipe, synthesise
+from .tables import COLUMNS
 
-__all__ = ["Cost", "cost", "main", "recipe_text"]
+__all__ = ["STORE", "Cost", "as_json", "cost", "from_json", "on_family", "recipe_text"]
 
 STORE = Path("build/fpga")
-TARGET_MHZ = 250
-"""Frequency asked of the placer: above what the designs reach, so that it never rests."""
-
-DEVICES = {
-    "ecp5": (["--25k", "--package", "CABGA381", "--speed", "6"], ["--85k", "--package", "CABGA381", "--speed", "6"]),
-    "ice40": (["--up5k", "--package", "sg48"],) * 2,
-}
-"""Device that is timed, and a larger one."""
-
-SMALL = {"luteq": 12_000, "dsp": 28, "bram": 56}
-"""What the smaller device takes, at most."""
+"""Where netlists and placements are kept by digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Cells of one design, and the frequencies it reached.
+    """Cells of one design, the frequencies it reached, and its work per cycle.
 
     Parameters
     ----------
@@ -57,20 +43,19 @@ class Cost:
         FPGA family.
     command
         Synthesis command.
-    lut
-        Cells of type LUT4 or SB_LUT4.
-    carry
-        CCU2C (two bits each) or SB_CARRY (one bit).
-    lutram
-        TRELLIS_DPR16X4.
+    lut, carry, lutram, ff, dsp, bram, spram
+        Cells, as the family counts them: look-up tables, carry cells (of two bits on ECP5 and Nexus), LUT-RAMs of 16 by 4, flip-flops,
+        multipliers, block RAMs, large single-ported RAMs.
     luteq
-        ECP5: ``lut + 2 * carry + 4 * lutram``, what the placer counts as TRELLIS_COMB. iCE40: ``lut``, as a carry shares its LUT's cell.
-    ff, dsp, bram, spram
-        Flip-flops, multipliers, block RAMs (18 kbit or 4 kbit), single-ported RAMs (256 kbit).
+        Look-up tables, and what of carry cells and LUT-RAM takes their place.
     mhz
         Frequency at each seed; empty if not placed.
     note
-        Why it could not be placed, if so.
+        Why it was not placed, if it was to be.
+    macs
+        Products that one input transaction stands for, by their operands' format.
+    rate
+        Input transactions per cycle, measured; :data:`None` if not.
     """
     name: str
     family: str
@@ -85,99 +70,119 @@ class Cost:
     spram: int
     mhz: tuple[float, ...] = ()
     note: str = ""
+    macs: Mapping[str, float] = field(default_factory=dict)
+    rate: float | None = None
 
     @property
     def fmax(self) -> float | None:
         """Median of the frequencies, MHz."""
         return median(self.mhz) if self.mhz else None
 
+    @property
+    def throughput(self) -> dict[str, float]:
+        """Products per cycle by the format of their operands; empty if not measured."""
+        return {} if self.rate is None else {operands: self.rate * macs for operands, macs in self.macs.items()}
 
-def _count(counter: Counter[str], family: str) -> dict[str, int]:
-    if family == "ecp5":
-        lut, carry, lutram = counter["LUT4"], counter["CCU2C"], counter["TRELLIS_DPR16X4"]
-        return {"lut": lut, "carry": carry, "lutram": lutram, "luteq": lut + 2 * carry + 4 * lutram, "ff": counter["TRELLIS_FF"],
-                "dsp": counter["MULT18X18D"], "bram": counter["DP16KD"] + counter["PDPW16KD"], "spram": 0}
-    ff = sum(n for name, n in counter.items() if name.startswith("SB_DFF"))
-    return {"lut": counter["SB_LUT4"], "carry": counter["SB_CARRY"], "lutram": 0, "luteq": counter["SB_LUT4"], "ff": ff,
-            "dsp": counter["SB_MAC16"], "bram": counter["SB_RAM40_4K"], "spram": counter["SB_SPRAM256KA"]}
-
-
-def _recipe(design: Design, family: str) -> Recipe:
-    return Recipe(family=family, dsp=design.params.get("dsp") is not False)
+    @property
+    def speed_per_lut(self) -> dict[str, float]:
+        """Million products per second and LUT-eq; empty if not measured."""
+        if self.fmax is None or not self.luteq:
+            return {}
+        return {operands: self.fmax * macs / self.luteq for operands, macs in self.throughput.items()}
 
 
-def _device(measured: Cost) -> list[str]:
-    small, large = DEVICES[measured.family]
-    return small if all(getattr(measured, name) <= most for name, most in SMALL.items()) else large
+def _recipe(design: Design, family: Family) -> Recipe:
+    return Recipe(family=family.name, dsp=design.params.get("dsp") is not False)
 
 
-def recipe_text(family: str, pnr: bool, seeds: int) -> list[str]:
+def recipe_text(family: str, pnr: bool, seeds: int, most: int | None = None, others: bool = True) -> list[str]:
     """What the figures were measured with, a sentence a line."""
+    known = family_of(family)
     lut = Recipe(family=family, dsp=False).command
-    lines = [f"{tools.version('yosys')}: {Recipe(family=family).command}; designs with dsp=False: {lut}."]
-    if family == "ecp5":
-        lines.append("LUT-eq = LUT4 + 2 CCU2C + 4 TRELLIS_DPR16X4, after synthesis; packing may add to it.")
-    else:
-        lines.append("LUT-eq = SB_LUT4, after synthesis; packing may add to it.")
+    lines = [f"{tools.version('yosys')}: {Recipe(family=family).command}; designs with dsp=False: {lut}.",
+             f"LUT-eq = {known.luteq_text}, after synthesis; packing may add to it."]
     if pnr:
-        small, larger = DEVICES[family]
-        limits = f"{SMALL['luteq']} LUT-eq, {SMALL['dsp']} DSP or {SMALL['bram']} block RAM"
-        device, large = " ".join(small), f" ({larger[0]} beyond {limits})" if larger != small else ""
-        mended = " Registers beside multipliers are moved into them, unread carry outputs cut." * (family == "ecp5")
-        lines.append(f"{tools.version(f'nextpnr-{family}')}: {device}{large} --freq {TARGET_MHZ}, median of seeds 1 to {seeds}; "
-                     f"inputs from a shift register, outputs to registers folded to one pin.{mended} Paths inside a DSP are not timed.")
+        device, larger = known.devices[0], known.devices[1:]
+        titles = {name: title for title, name in COLUMNS}
+        limits = " or ".join(f"{limit:,} {titles[name]}" for name, limit in device.takes.items())
+        more = f" ({larger[0].part} beyond {limits})" if larger else ""
+        count = f"median of seeds 1 to {seeds}" if seeds > 1 else "seed 1"
+        lines.append(f"{tools.version(f'nextpnr-{family}')}: {device.part}{more}, {' '.join(device.options)} --freq {known.target_mhz}, "
+                     f"{count}; inputs from a shift register, outputs to registers folded to one pin. {known.mended}".rstrip())
+        if most is not None:
+            lines.append(f"Designs of more than {most:,} LUT-eq are not placed" + ", nor those that do not multiply" * (not others) + ".")
     return lines
 
 
-def _measure(design: Design, family: str, store: Path) -> tuple[Cost, Path]:
+def _measure(design: Design, family: Family, store: Path) -> tuple[Cost, Path]:
     recipe = _recipe(design, family)
-    text = verilog.convert(design.component(), name=design.name, emit_src=False)
-    netlist = synthesise(text, design.name, recipe, store=store)
-    counts = _count(cells(top_of(json.loads(netlist.read_text()))), family)
-    return Cost(name=design.name, family=family, command=recipe.command, **counts), netlist
+    netlist = synthesise(verilog_of(design), design.name, recipe, store=store)
+    counts = family.count(cells(top_of(json.loads(netlist.read_text()))))
+    return Cost(name=design.name, family=family.name, command=recipe.command, macs=dict(design.macs), **counts), netlist
 
 
-def _harnessed(netlist: Path, family: str, store: Path) -> Path:
+def _harnessed(netlist: Path, family: Family, store: Path) -> Path:
     def make(folder: Path) -> None:
         document = json.loads(netlist.read_text())
         harness(top_of(document), family)
         (folder / "netlist.json").write_text(json.dumps(document))
-    return tools.cached(store / "harness", tools.digest("harness 1", netlist.read_bytes()), make) / "netlist.json"
+    return tools.cached(store / "harness", tools.digest("harness 2", family.name, netlist.read_bytes()), make) / "netlist.json"
 
 
-def _frequency(measured: Cost, netlist: Path, seed: int, store: Path) -> float:
-    arguments = [*_device(measured), "--freq", str(TARGET_MHZ)]
-    arguments += ["--lpf-allow-unconstrained"] if measured.family == "ecp5" else ["--pcf-allow-unconstrained"]
-    folder = place(_harnessed(netlist, measured.family, store), measured.family, arguments, seed=seed, store=store)
+def _frequency(measured: Cost, family: Family, netlist: Path, seed: int, store: Path) -> float:
+    device = family.device(asdict(measured))
+    arguments = [*device.options, "--freq", str(family.target_mhz)]
+    folder = place(_harnessed(netlist, family, store), family.name, arguments, seed=seed, store=store, files=family.files)
     return min(reached for reached, _ in fmax(read(folder)).values())
 
 
-def _chosen(designs: Iterable[Design | str], family: str) -> list[Design]:
-    if family not in FAMILIES:
-        raise MantissaError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
+def _chosen(designs: Iterable[Design | str], family: Family) -> list[Design]:
     named = [find(design) if isinstance(design, str) else design for design in designs]
     for design in named:
-        if design.family not in (None, family):
-            raise MantissaError(f"Design {design.name} must be measured on {design.family}, whose cells it is made of, not on {family}")
-    return named or [design for design in CATALOG if design.family in (None, family)]
+        if design.family not in (None, family.name):
+            raise MantissaError(f"Design {design.name} must be measured on {design.family}, whose cells it is made of, "
+                                f"not on {family.name}")
+    return named or on_family(CATALOG, family.name)
+
+
+def on_family(designs: Iterable[Design], family: str) -> list[Design]:
+    """What there is of designs on a family: those of another one's cells are there as their twins, as ``NAME_portable``."""
+    designs = list(designs)
+    names = {design.name for design in designs}
+    chosen = []
+    for design in designs:
+        if design.family in (None, family):
+            chosen.append(design)
+        elif design.twin and f"{design.name}_portable" not in names:
+            chosen.append(replace(design, name=f"{design.name}_portable", component=design.twin, family=None, twin=None))
+    return chosen
 
 
 def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool = False, seeds: int = 1, *, store: Path = STORE,
+         rate: Callable[[Design], float] | None = None, most: int | None = None, others: bool = True, jobs: int | None = None,
          progress: Callable[[str, int, int], object] = lambda name, done, total: None) -> list[Cost]:
-    """Cost of designs, in order; of the whole catalogue (as far as it fits the family) without ``designs``.
+    """Cost of designs, in order; without ``designs``, of the whole catalogue as :func:`on_family` gives it.
 
     Parameters
     ----------
     designs
         Designs or their names.
     family
-        ``"ecp5"`` or ``"ice40"``.
+        Name of one of the :data:`~mantissa.fpga.family.FAMILIES`.
     pnr
         Whether to place and route too.
     seeds
         How many seeds; the median is the design's.
     store
         Where netlists and placements are kept by digest.
+    rate
+        Measures input transactions per cycle of a design that multiplies.
+    most
+        LUT-eq beyond which a design is not placed.
+    others
+        Whether designs that do not multiply are placed too.
+    jobs
+        Designs measured at a time; as many as there are processors by default.
     progress
         Called after each step with the design's name, steps done, and steps in all.
 
@@ -186,29 +191,35 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
     MantissaError
         If a design or family is not one, or a tool is missing or synthesis fails.
     """
-    if seeds < 1:
-        raise MantissaError(f"Seeds must be a positive integer, not {seeds}")
-    chosen = _chosen(designs, family)
+    for name, number in (("Seeds", seeds), ("Jobs", 1 if jobs is None else jobs)):
+        if number < 1:
+            raise MantissaError(f"{name} must be a positive integer, not {number}")
+    known = family_of(family)
+    chosen = _chosen(designs, known)
     for name in ["yosys"] + [f"nextpnr-{family}"] * pnr:
         tools.version(name)
     total, done = len(chosen) * (1 + (seeds if pnr else 0)), Counter[str]()
 
     def one(design: Design) -> Cost:
-        measured, netlist = _measure(design, family, store)
+        measured, netlist = _measure(design, known, store)
         reached, note = [], ""
-        for seed in range(seeds if pnr else 0):
+        placed = pnr and (others or bool(design.macs))
+        if placed and most is not None and measured.luteq > most:
+            placed, note = False, f"more than {most:,} LUT-eq"
+        for seed in range(seeds if placed else 0):
             done[design.name] += 1
             progress(design.name, done.total(), total)
             try:
-                reached.append(_frequency(measured, netlist, seed + 1, store))
+                reached.append(_frequency(measured, known, netlist, seed + 1, store))
             except tools.ToolError as error:          # most often: too large for the device; the others can still be measured
-                reached, note = [], str(error)
+                reached, note = [], str(error).partition(" (logs in ")[0]
                 break
+        measured = replace(measured, mhz=tuple(reached), note=note, rate=rate(design) if rate and design.macs else None)
         done[design.name] = total // len(chosen)
         progress(design.name, done.total(), total)
-        return replace(measured, mhz=tuple(reached), note=note)
+        return measured
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:          # the work is the tools'
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:          # the work is the tools'
         try:
             return list(pool.map(one, chosen))
         except BaseException:
@@ -218,46 +229,13 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
 
 def as_json(costs: Sequence[Cost], recipe: Sequence[str]) -> dict[str, Any]:
     """The table as data."""
-    return {"recipe": list(recipe), "designs": [{**asdict(row), "fmax": row.fmax} for row in costs]}
+    return {"recipe": list(recipe), "designs": [
+        {**asdict(row), "fmax": row.fmax, "mac_per_cycle": row.throughput, "mmacs_per_lut": row.speed_per_lut} for row in costs]}
 
 
-def main(designs: Sequence[str] = (), family: str = "ecp5", pnr: bool = False, seeds: int = 1, json_path: str | Path | None = None) -> None:
-    """Measure with a progress bar, print the table and its recipe, and write ``build/cost/FAMILY.{md,json}``.
-
-    ``json_path``, if given, gets the JSON as well; ``"-"`` prints it instead of the table.
-    """
-    from .tables import bar
-    with bar("Measuring") as step:
-        costs = cost(designs, family, pnr, seeds, progress=step)
-    recipe = recipe_text(family, pnr, seeds)
-    text = json.dumps(as_json(costs, recipe), indent=1) + "\n"
-    folder = Path("build/cost")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{family}.json").write_text(text)
-    (folder / f"{family}.md").write_text(markdown(costs, recipe))
-    if json_path and str(json_path) != "-":
-        Path(json_path).write_text(text)
-    if str(json_path) == "-":
-        print(text, end="")
-    else:
-        show(costs, recipe)
-
-
-def _command_line(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="mantissa.fpga.cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("designs", nargs="*", metavar="DESIGN")
-    parser.add_argument("--family", default="ecp5")
-    parser.add_argument("--pnr", action="store_true", help="place and route too")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--json", metavar="FILE", help="write JSON too; - prints it")
-    args = parser.parse_args(argv)
-    try:
-        main(args.designs, args.family, args.pnr, args.seeds, args.json)
-    except MantissaError as error:
-        print(f"mantissa cost: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_command_line())
+def from_json(document: Mapping[str, Any]) -> tuple[list[Cost], list[str]]:
+    """Costs and recipe of what :func:`as_json` made."""
+    names = Cost.__dataclass_fields__
+    rows = [Cost(**{name: tuple(value) if name == "mhz" else value for name, value in row.items() if name in names})
+            for row in document["designs"]]
+    return rows, list(document["recipe"])

@@ -1,12 +1,38 @@
-"""Netlists as Yosys writes them in JSON: the mend before placement, the timing harness, and cells by type."""
+"""Netlists as Yosys writes them in JSON: the mends before placement, the timing harness, and cells by type."""
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["cells", "harness", "mend", "top_of"]
+if TYPE_CHECKING:
+    from .family import Family
+
+__all__ = ["Primitive", "cells", "harness", "mend", "open_carry", "top_of"]
 
 Module = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Primitive:
+    """A cell of one output: kind, ports, clock if it has one, what an input without a source gets (nothing: it is open), parameters."""
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    clock: str = ""
+    idle: str = "0"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def cell(self, sources: list[int], target: int, clock: int | None = None) -> Module:
+        """The cell in a netlist."""
+        padded: list[int | str] = [*sources, *[self.idle] * (len(self.inputs) - len(sources))]
+        connections: dict[str, list[int | str]] = {port: [bit] for port, bit in zip(self.inputs, padded, strict=True) if bit}
+        if clock is not None:
+            connections[self.clock] = [clock]
+        connections[self.output] = [target]
+        return {"hide_name": 0, "type": self.kind, "parameters": dict(self.parameters), "attributes": {}, "connections": connections,
+                "port_directions": {port: "output" if port == self.output else "input" for port in connections}}
 
 
 def top_of(netlist: dict[str, Any]) -> Module:
@@ -49,28 +75,21 @@ def mend(module: Module) -> int:
     return mended
 
 
-def _flip_flop(family: str, clock: int, source: int, target: int) -> Module:
-    # "1 " is the string 1: digits alone would be a number
-    if family == "ecp5":
-        kind, parameters = "TRELLIS_FF", {"GSR": "DISABLED", "CEMUX": "1 ", "CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET"}
-        connections = {"CLK": [clock], "DI": [source], "Q": [target]}
-    else:
-        kind, parameters = "SB_DFF", {}
-        connections = {"C": [clock], "D": [source], "Q": [target]}
-    return {"hide_name": 0, "type": kind, "parameters": parameters, "attributes": {}, "connections": connections,
-            "port_directions": {port: "output" if port == "Q" else "input" for port in connections}}
+def open_carry(module: Module) -> int:
+    """Leave the carry inputs of Nexus carry cells open that are tied to zero, in place; how many were.
+
+    Yosys ties the first of a chain to zero, and nextpnr-nexus takes nothing but another cell's carry output there.
+    """
+    zero: set[int | str] = {"0", *(bit for cell in module["cells"].values() if cell["type"] == "VLO" for bit in cell["connections"]["Z"])}
+    opened = 0
+    for cell in module["cells"].values():
+        if cell["type"] == "CCU2" and zero.issuperset(cell["connections"].get("CIN") or "x"):
+            cell["connections"]["CIN"] = []
+            opened += 1
+    return opened
 
 
-def _xor(family: str, sources: list[int], target: int) -> Module:
-    inputs, output, init = (("A", "B", "C", "D"), "Z", "INIT") if family == "ecp5" else (("I0", "I1", "I2", "I3"), "O", "LUT_INIT")
-    table = "".join(str(n.bit_count() & 1) for n in reversed(range(16)))
-    padded: list[int | str] = [*sources, *"000"[len(sources) - 1:]]
-    connections = {**{port: [bit] for port, bit in zip(inputs, padded, strict=True)}, output: [target]}
-    return {"hide_name": 0, "type": "LUT4" if family == "ecp5" else "SB_LUT4", "parameters": {init: table}, "attributes": {},
-            "connections": connections, "port_directions": {port: "output" if port == output else "input" for port in connections}}
-
-
-def harness(module: Module, family: str, *, clock: str = "clk") -> None:
+def harness(module: Module, family: Family, *, clock: str = "clk") -> None:
     """Put registers around a module, in place, so that its timing is its own and three pins carry it.
 
     A shift register drives every input but the clock. Every output is registered, and the registers folded by a tree with one
@@ -85,7 +104,7 @@ def harness(module: Module, family: str, *, clock: str = "clk") -> None:
 
     def registered(source: int, target: int | None = None) -> int:
         target = next(free) if target is None else target
-        made.append(_flip_flop(family, clock_bit, source, target))
+        made.append(family.flip_flop.cell([source], target, clock_bit))
         return target
 
     last = first = next(free)
@@ -99,12 +118,16 @@ def harness(module: Module, family: str, *, clock: str = "clk") -> None:
     while len(level) > 1:
         folded = []
         for n in range(0, len(level), 4):
-            made.append(_xor(family, level[n:n + 4], next(free)))
-            folded.append(registered(made[-1]["connections"]["Z" if family == "ecp5" else "O"][0]))
+            made.append(family.lut.cell(level[n:n + 4], folds := next(free)))
+            folded.append(registered(folds))
         level = folded
+    ends = {"clk": clock_bit, "in": first, "out": level[0]}
+    if family.pads:
+        for name, pad in zip(ends, (family.pads[0], *family.pads), strict=True):
+            inner, ends[name] = ends[name], next(free)
+            made.append(pad.cell([inner], ends[name]) if name == "out" else pad.cell([ends[name]], inner))
     module["cells"].update({f"harness${n}": cell for n, cell in enumerate(made)})
-    module["ports"] = {"clk": {"direction": "input", "bits": [clock_bit]}, "in": {"direction": "input", "bits": [first]},
-                       "out": {"direction": "output", "bits": level}}
+    module["ports"] = {name: {"direction": "output" if name == "out" else "input", "bits": [bit]} for name, bit in ends.items()}
     for wire in ("in", "out", "clk"):
         module["netnames"].pop(wire, None)
     module["netnames"].update({name: {"hide_name": 0, "bits": port["bits"], "attributes": {}} for name, port in module["ports"].items()})

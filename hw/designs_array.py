@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..design import Design, Streams
+from ..design import Design, Streams, integers
 from ..golden import matmul
 from .array_output import OutputStationary
 from .array_slice import SliceStationary
@@ -59,6 +59,12 @@ def _weight_stimulus(rows: int, columns: int, a_width: int, b_width: int, rng: n
     return {"i": {"a": a, "swap": swap}, "i_w": {"w": w}}
 
 
+def _weight_workload(rows: int, columns: int, a_width: int, b_width: int, rng: np.random.Generator) -> Streams:
+    """Four tiles that each see 64 rows of activations: a matrix product's, not the least a tile can be used for."""
+    a, w = _operands(rng, a_width, (256, rows)), _operands(rng, b_width, (4 * rows, columns))
+    return {"i": {"a": a, "swap": (np.arange(256) % 64 == 0).astype(np.int64)}, "i_w": {"w": w}}
+
+
 def _output(acc_width: int, streams: Streams) -> Streams:
     """Wraps at ``acc_width``, which is nothing where the width is exact."""
     a, b, first, last = (np.asarray(streams["i"][name]) for name in ("a", "b", "first", "last"))
@@ -88,7 +94,8 @@ def weight_stationary(rows: int, columns: int, packed: bool = False, a_width: in
         summary=f"Weight-stationary array, {rows} by {columns}, {b_width}-bit weights" + ", two products per multiplier" * packed
                 + ", no global stall" * elastic,
         params=params, component=partial(WeightStationary, **params), golden=partial(_weight, rows),
-        stimulus=partial(_weight_stimulus, rows, columns, a_width, b_width))
+        stimulus=partial(_weight_stimulus, rows, columns, a_width, b_width), macs={integers(a_width, b_width): rows * columns},
+        workload=partial(_weight_workload, rows, columns, a_width, b_width))
 
 
 def output_stationary(rows: int, columns: int, packed: bool = False, a_width: int = 8, b_width: int = 8,
@@ -101,7 +108,7 @@ def output_stationary(rows: int, columns: int, packed: bool = False, a_width: in
         name=f"array_os_{rows}x{columns}_w{b_width}a{a_width}_acc{width}" + "_packed" * packed,
         summary=f"Output-stationary array, {rows} by {columns}, {width}-bit accumulators" + ", two products per multiplier" * packed,
         params=params, component=partial(OutputStationary, **params), golden=partial(_output, width),
-        stimulus=partial(_output_stimulus, rows, columns, a_width, b_width, depth))
+        stimulus=partial(_output_stimulus, rows, columns, a_width, b_width, depth), macs={integers(a_width, b_width): rows * columns})
 
 
 def slice_stationary(rows: int, columns: int, acc_width: int = 32) -> Design:
@@ -113,12 +120,12 @@ def slice_stationary(rows: int, columns: int, acc_width: int = 32) -> Design:
                 "inferred from published modules, not yet seen on a board",
         params=params, component=partial(SliceStationary, **params), golden=partial(_output, acc_width),
         stimulus=partial(_output_stimulus, rows, columns, 8, 8, 1024), family="ecp5",
-        twin=partial(SliceStationary, **params, cells=False))
+        twin=partial(SliceStationary, **params, cells=False), macs={"int8": rows * columns})
 
 
 DESIGNS: tuple[Design, ...] = (
     Design(name="dsp_pair", summary="Two 8-bit products from one 18-bit multiplier", params={}, component=PackedPair,
-           golden=_pair, stimulus=_pair_stimulus, stateless=True),
+           golden=_pair, stimulus=_pair_stimulus, stateless=True, macs={"int8": 2}),
     weight_stationary(2, 2), weight_stationary(4, 4), weight_stationary(8, 8), weight_stationary(4, 4, packed=True),
     weight_stationary(4, 4, packed=True, elastic=True),
     weight_stationary(3, 2, a_width=5, b_width=4),

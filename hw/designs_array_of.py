@@ -36,7 +36,8 @@ def array_of(element: Design, rows: int, columns: int) -> Design:
         params={"rows": rows, "columns": columns, "element": element.name, "dsp": element.params.get("dsp", True)},
         component=partial(ArrayOf, rows, columns, element.component), golden=partial(_golden, element, rows, columns),
         stimulus=partial(_stimulus, element, rows, columns), family=element.family,
-        twin=partial(ArrayOf, rows, columns, twin) if twin else None)
+        twin=partial(ArrayOf, rows, columns, twin) if twin else None,
+        macs={operands: macs * rows * columns for operands, macs in element.macs.items()})
 
 
 DESIGNS: tuple[Design, ...] = (

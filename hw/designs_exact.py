@@ -63,7 +63,7 @@ def mac_exact(fmt: str, *, depth: int = DEPTH, multiplier: str = "lut", cells: b
                 + ", ECP5 carry cells" * cells,
         params={**params, "dsp": multiplier != "lut"}, component=partial(MacExact, **params), golden=partial(_golden, fmt, width),
         stimulus=partial(_stimulus, fmt, depth), family="ecp5" if cells else None,
-        twin=partial(MacExact, **{**params, "cells": False}) if cells else None)
+        twin=partial(MacExact, **{**params, "cells": False}) if cells else None, macs={fmt: 1})
 
 
 def _golden_wide(name: str, window: tuple[int, int], streams: Streams) -> Streams:

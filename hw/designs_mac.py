@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..design import Design, Streams
+from ..design import Design, Streams, integers
 from ..formats import E2M1, E4M3
 from .mac import Mac
 from .mac_carry_save import MacCarrySave
@@ -124,7 +124,7 @@ def mac_carry_save(depth: int = DEPTH) -> Design:
     return Design(
         name=f"mac_8x8_acc{width}_opt1", summary="Signed 8 by 8 multiplier-accumulator, carry-save accumulator: bit-weight OPT1",
         params={"depth": depth, "dsp": False}, component=partial(MacCarrySave, depth=depth), golden=partial(_sums, width),
-        stimulus=partial(_sums_stimulus, 8, 8, depth))
+        stimulus=partial(_sums_stimulus, 8, 8, depth), macs={"int8": 1})
 
 
 def _lanes(acc_width: int, streams: Streams) -> Streams:
@@ -139,6 +139,13 @@ def _lanes_stimulus(lanes: int, b_width: int, rng: np.random.Generator) -> Strea
                   "first": first, "last": last}}
 
 
+def _lanes_workload(lanes: int, rng: np.random.Generator) -> Streams:
+    """Uniform operands, whose digits are as often zero as any."""
+    a, b = rng.integers(-128, 128, 1024), rng.integers(-128, 128, (1024, lanes))
+    ends = np.arange(1024) % 64
+    return {"i": {"a": a, "b": b, "first": (ends == 0).astype(np.int64), "last": (ends == 63).astype(np.int64)}}
+
+
 def mac_digits(lanes: int, carry_save: bool = True) -> Design:
     """Entry of a :class:`MacDigits`, as published or with its adder in carry cells."""
     params: dict[str, Any] = {"lanes": lanes, "carry_save": carry_save}
@@ -150,7 +157,8 @@ def mac_digits(lanes: int, carry_save: bool = True) -> Design:
                 + ", accumulated in ECP5 carry cells" * (not carry_save),
         params={**params, "dsp": False}, component=partial(MacDigits, **params), golden=partial(_lanes, width),
         stimulus=partial(_lanes_stimulus, lanes, 8), family=None if carry_save else "ecp5",
-        twin=None if carry_save else partial(MacDigits, **params, cells=False))
+        twin=None if carry_save else partial(MacDigits, **params, cells=False), macs={"int8": lanes},
+        workload=partial(_lanes_workload, lanes))
 
 
 def mac_packed(cells: bool = True) -> Design:
@@ -160,7 +168,8 @@ def mac_packed(cells: bool = True) -> Design:
         name=f"mac_8x4_acc{width}_packed" + ("" if cells else "_portable"),
         summary="Two signed 8 by 4 multiplier-accumulators with one multiplier, " + ("ECP5 carry cells" if cells else "cells described"),
         params={"cells": cells}, component=partial(MacPacked, cells=cells), golden=partial(_lanes, width),
-        stimulus=partial(_lanes_stimulus, 2, 4), family="ecp5" if cells else None, twin=partial(MacPacked, cells=False) if cells else None)
+        stimulus=partial(_lanes_stimulus, 2, 4), family="ecp5" if cells else None, twin=partial(MacPacked, cells=False) if cells else None,
+        macs={"int8*int4": 2})
 
 
 def mac_e2m1(depth: int = DEPTH, cells: bool = True) -> Design:
@@ -170,7 +179,8 @@ def mac_e2m1(depth: int = DEPTH, cells: bool = True) -> Design:
         name=f"mac_e2m1_acc{mac_e2m1_width(depth)}_lut" + ("" if cells else "_portable"),
         summary="Exact multiplier-accumulator of E2M1 numbers, " + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacE2M1, **params), golden=_e2m1, stimulus=partial(_e2m1_stimulus, depth),
-        family="ecp5" if cells else None, twin=partial(MacE2M1, **{**params, "cells": False}) if cells else None)
+        family="ecp5" if cells else None, twin=partial(MacE2M1, **{**params, "cells": False}) if cells else None,
+        macs={"e2m1": 1})
 
 
 def mac_e4m3(depth: int = DEPTH, cells: bool = True) -> Design:
@@ -182,7 +192,7 @@ def mac_e4m3(depth: int = DEPTH, cells: bool = True) -> Design:
         summary="Exact multiplier-accumulator of E4M3 numbers with NaN, " + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacE4M3, **params), golden=partial(_e4m3, width),
         stimulus=partial(_e4m3_stimulus, depth), family="ecp5" if cells else None,
-        twin=partial(MacE4M3, **{**params, "cells": False}) if cells else None)
+        twin=partial(MacE4M3, **{**params, "cells": False}) if cells else None, macs={"e4m3": 1})
 
 
 def multiply_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) -> Design:
@@ -192,7 +202,8 @@ def multiply_lut(a_width: int, b_width: int, cells: bool = True, **structure: An
         name=f"multiply_{a_width}x{b_width}_lut" + ("" if cells else "_portable"),
         summary=f"Signed {a_width} by {b_width} multiplier, gates inside " + ("ECP5 carry cells" if cells else "adders, described"),
         params=params, component=partial(MultiplyLut, **params), golden=_product, stimulus=partial(_product_stimulus, a_width, b_width),
-        stateless=True, family="ecp5" if cells else None, twin=partial(MultiplyLut, **{**params, "cells": False}) if cells else None)
+        stateless=True, family="ecp5" if cells else None, twin=partial(MultiplyLut, **{**params, "cells": False}) if cells else None,
+        macs={integers(a_width, b_width): 1})
 
 
 def mac_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) -> Design:
@@ -206,7 +217,7 @@ def mac_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) ->
                 + ("ECP5 carry cells" if cells else "adders, described"),
         params=params, component=partial(MacLut, **params), golden=partial(_sums, width),
         stimulus=partial(_sums_stimulus, a_width, b_width, depth), family="ecp5" if cells else None,
-        twin=partial(MacLut, **{**params, "cells": False}) if cells else None)
+        twin=partial(MacLut, **{**params, "cells": False}) if cells else None, macs={integers(a_width, b_width): 1})
 
 
 def mac(a_width: int, b_width: int, structure: str, **accumulator: int) -> Design:
@@ -219,7 +230,7 @@ def mac(a_width: int, b_width: int, structure: str, **accumulator: int) -> Desig
         name=f"mac_{a_width}x{b_width}_acc{width}_{structure}",
         summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {width} bits, {how}",
         params={**params, "dsp": structure == "dsp"}, component=partial(Mac, **params), golden=partial(_sums, width),
-        stimulus=partial(_sums_stimulus, a_width, b_width, depth))
+        stimulus=partial(_sums_stimulus, a_width, b_width, depth), macs={integers(a_width, b_width): 1})
 
 
 DESIGNS: tuple[Design, ...] = (

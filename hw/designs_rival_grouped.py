@@ -64,7 +64,7 @@ def mac_grouped(weight: str, *, scale: str = "integer", size: int = SIZE, groups
                 + ("8-bit integers, " if scale == "integer" else "powers of two, ") + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacGrouped, **params), golden=partial(_golden, weight, scale),
         stimulus=partial(_stimulus, weight, scale, size, groups), family="ecp5" if cells else None,
-        twin=partial(MacGrouped, **{**params, "cells": False}) if cells else None)
+        twin=partial(MacGrouped, **{**params, "cells": False}) if cells else None, macs={f"int8*{weight}": 1})
 
 
 GROUPED: tuple[Design, ...] = (

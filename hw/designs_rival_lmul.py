@@ -114,7 +114,7 @@ def multiply_lmul(fmt: str, *, offset: str = "published", cells: bool = True) ->
         summary=f"L-Mul multiplier of {fmt} numbers, offset {offset}, " + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MultiplyLmul, **params), golden=partial(_multiplied, fmt, offset),
         stimulus=partial(_multiply_stimulus, fmt), stateless=True, family="ecp5" if cells else None,
-        twin=partial(MultiplyLmul, **{**params, "cells": False}) if cells else None)
+        twin=partial(MultiplyLmul, **{**params, "cells": False}) if cells else None, macs={f"~{fmt}": 1})
 
 
 def mac_lmul(fmt: str, *, offset: str = "published", depth: int = DEPTH, cells: bool = True) -> Design:
@@ -129,7 +129,7 @@ def mac_lmul(fmt: str, *, offset: str = "published", depth: int = DEPTH, cells: 
                 + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacLmul, **params), golden=partial(_golden, fmt, offset, width),
         stimulus=partial(_stimulus, fmt, depth), family="ecp5" if cells else None,
-        twin=partial(MacLmul, **{**params, "cells": False}) if cells else None)
+        twin=partial(MacLmul, **{**params, "cells": False}) if cells else None, macs={f"~{fmt}": 1})
 
 
 LMUL: tuple[Design, ...] = (

@@ -54,7 +54,7 @@ def mac_power(fmt: str, *, terms: int = 1, depth: int = DEPTH, cells: bool = Tru
                 + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacPower, **params), golden=partial(_golden, fmt, terms, width),
         stimulus=partial(_stimulus, fmt, terms, depth), family="ecp5" if cells else None,
-        twin=partial(MacPower, **{**params, "cells": False}) if cells else None)
+        twin=partial(MacPower, **{**params, "cells": False}) if cells else None, macs={"~" * (terms > 1) + f"int8*{fmt}": 1})
 
 
 POWER: tuple[Design, ...] = (

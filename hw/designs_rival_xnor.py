@@ -60,7 +60,7 @@ def dot_xnor(lanes: int, *, depth: int = DEPTH, cells: bool = True) -> Design:
                 + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(DotXnor, **params), golden=partial(_golden, lanes, width),
         stimulus=partial(_stimulus, lanes, depth), family="ecp5" if cells else None,
-        twin=partial(DotXnor, **{**params, "cells": False}) if cells else None)
+        twin=partial(DotXnor, **{**params, "cells": False}) if cells else None, macs={"binary": lanes})
 
 
 XNOR: tuple[Design, ...] = (dot_xnor(32), dot_xnor(64), dot_xnor(64, cells=False))

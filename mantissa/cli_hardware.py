@@ -6,6 +6,7 @@ import time
 
 import click
 
+from .cli_cost import cost
 from .errors import MantissaError
 
 __all__ = ["COMMANDS"]
@@ -59,22 +60,6 @@ def verify(names: tuple[str, ...], full: bool, mutants: int | None, jobs: int | 
     options = {"--mutants": mutants, "--jobs": jobs, "--report": report}
     given = [str(part) for option, value in options.items() if value is not None for part in (option, value)]
     return main([*names, *["--full"] * full, *given])
-
-
-@click.command()
-@click.argument("names", nargs=-1, metavar="[DESIGN]...")
-@click.option("--family", default="ecp5", show_default=True, help="FPGA family.")
-@click.option("--pnr", is_flag=True, help="Place and route too, for the frequency.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Placements to try, with --pnr.")
-@click.option("--json", "json_path", metavar="FILE", help="Write JSON too; - prints it instead of the table.")
-def cost(names: tuple[str, ...], family: str, pnr: bool, seeds: int, json_path: str | None) -> None:
-    """Measure what designs cost on an FPGA. All of the catalogue without DESIGN.
-
-    \b
-    mantissa cost --family ecp5 --pnr
-    """
-    from .fpga.cost import main
-    main(names, family, pnr, seeds, json_path)
 
 
 @click.command()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
-__all__ = ["Design", "Streams", "Transactions"]
+__all__ = ["Design", "Streams", "Transactions", "integers"]
 
 Transactions = Mapping[str, npt.NDArray[Any]]
 """Payload field -> array with one row per transaction."""
@@ -50,6 +50,12 @@ class Design:
     twin
         Makes the component with its cells described rather than instantiated, for Amaranth's simulator, which has no models of
         them. :data:`None` when the component is portable.
+    macs
+        Products that one transaction of stream ``i`` stands for, by the format of their operands as :func:`mantissa.formats.get` knows it,
+        two with ``*`` between where they differ (``{"int8*int4": 2}``), ``~`` before them where a product's error is not theirs alone; one
+        entry a mode where that is chosen at run time. Empty where nothing is multiplied.
+    workload
+        Transactions that throughput is measured on, where those of ``stimulus`` are not what the design is for.
     """
     name: str
     summary: str
@@ -60,12 +66,22 @@ class Design:
     stateless: bool = False
     family: str | None = None
     twin: Callable[[], Component] | None = None
+    macs: Mapping[str, float] = field(default_factory=dict)
+    workload: Callable[[np.random.Generator], Streams] | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ValueError(f"Design name must be an identifier, not {self.name!r}")
+        for operands, macs in self.macs.items():
+            if not macs > 0:
+                raise ValueError(f"Products of {operands} in a transaction must be more than none, not {macs}")
 
     @property
     def described(self) -> Callable[[], Component]:
         """Makes a component that Amaranth's simulator can run: the twin if there is one."""
         return self.twin or self.component
+
+
+def integers(a_width: int, b_width: int) -> str:
+    """Format of the operands of products of signed integers, as :attr:`Design.macs` names it."""
+    return f"int{a_width}" if a_width == b_width else f"int{a_width}*int{b_width}"

@@ -34,15 +34,15 @@ def pauses(kind: str, seed: object) -> Iterator[bool]:
 
 def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: dict[str, int], *, stall: str = "none",
              seed: int = 0, limit: int = 2000, waited: dict[str, int] | None = None,
-             cycles: list[int] | None = None) -> dict[str, list[int]]:
+             cycles: list[int] | None = None, moments: tuple[str, list[int]] | None = None) -> dict[str, list[int]]:
     """Raw payloads on every output, after ``sent`` went into the inputs.
 
     Waits for ``expected`` payloads an output, or ``limit`` cycles without a transfer, then 50 cycles for any that are too many.
-    ``cycles`` is given the cycles until all was there. With ``waited``, counts there, by output, the transfers that had to wait,
-    and stops once there is one on each.
+    ``cycles`` is given the cycles until all was there; ``moments``, an input and a list, those in which the input was taken from. With
+    ``waited``, counts there, by output, the transfers that had to wait, and stops once there is one on each.
     """
     got: dict[str, list[int]] = {port: [] for port in expected}
-    idle = [0]
+    idle, now = [0], [0]
 
     async def source(ctx, port: str) -> None:
         i, pause = getattr(component, port), pauses(stall, (seed, port))
@@ -56,6 +56,8 @@ def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: 
                 _, _, taken = await ctx.tick().sample(i.ready)
             ctx.set(i.valid, 0)
             idle[0] = 0
+            if moments is not None and port == moments[0]:
+                moments[1].append(now[0])
 
     async def sink(ctx, port: str) -> None:
         o, pause, late = getattr(component, port), pauses(stall, (seed, port)), False
@@ -69,6 +71,11 @@ def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: 
                 if waited is not None:
                     waited[port] = waited.get(port, 0) + late
             late = bool(valid and not ready)
+
+    async def count(ctx) -> None:
+        while True:
+            await ctx.tick()
+            now[0] += 1
 
     async def watch(ctx) -> None:
         while any(len(got[port]) < n for port, n in expected.items()) and idle[0] < limit:
@@ -89,6 +96,8 @@ def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: 
         sim.add_testbench(_bind(source, port), background=True)
     for port in expected:
         sim.add_testbench(_bind(sink, port), background=True)
+    if moments is not None:
+        sim.add_testbench(count, background=True)
     sim.add_testbench(watch)
     sim.run()
     return got

@@ -30,7 +30,7 @@ LAYERS = {
                  "compiler_tasks"},
     "onnx": {"onnx_compare", "onnx_import", "onnx_formats", "onnx_models", "onnx_operators", "onnx_quantize", "onnx_values"},
     "llm": {"llm", "llm_gguf", "llm_layouts", "llm_safetensors", "llm_statistics", "llm_weights"},
-    "cli": {"cli", "cli_hardware", "cli_models"},
+    "cli": {"cli", "cli_cost", "cli_hardware", "cli_models"},
 }
 ALLOWED = {
     "core": set(),
