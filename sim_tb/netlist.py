@@ -52,7 +52,7 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
             written = "write_json netlist.json\nwrite_verilog -noattr netlist.v\n"
             yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\n{written}", work)
             text = (work / "netlist.json").read_text()
-            if '"MULT18X18D"' in text:                   # else there is nothing to move
+            if re.search(r'"type": "MULT18X18D"', text):                   # else there is nothing to move
                 made = json.loads(text)
                 align(top_of(made))
                 absorb(top_of(made))
