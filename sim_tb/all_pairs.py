@@ -175,6 +175,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     start, cells, failed, stopped = time.monotonic(), [], [], False
     try:
         columns = _columns(args.share)
+        for name in args.formats:
+            _posit(name)
         for name in args.formats or FORMATS:
             total, stopped = _one(name, columns, args.jobs, args.output)
             rate = f"{total.cases / max(total.seconds, 1e-9) / 1e6:.1f}"

@@ -12,8 +12,8 @@ import numpy as np
 from ..design import Design, Streams
 from ..gen.designs import verilog_of
 from ..hw.payload import Words, bits, count, enumerate_all, pack, unpack
-from .contract import paths
-from .netlist import library_of
+from .models import library_of
+from .paths import paths
 from .simulate import STALLS, layouts_of
 from .verilator import Harness, Run, WrongError
 

@@ -28,7 +28,7 @@ from ..gen.designs import MEASURED, verilog_of
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, find
 from . import yosys
-from .netlist import library_of
+from .models import library_of
 from .verilator import root
 
 __all__ = ["Outcome", "bench_module", "run"]
