@@ -46,8 +46,9 @@ def gen(names: tuple[str, ...], config: str | None, uart: bool, output: Path) ->
 @click.option("--full", is_flag=True, help="A million cases where not every input can be tried, and 200 mutants.")
 @click.option("--mutants", metavar="N", type=click.IntRange(0), help="Mutants of each design; 0 for none.")
 @click.option("--jobs", metavar="N", type=click.IntRange(1), help="Processes.")
+@click.option("--limit", metavar="S", type=float, help="Seconds a step may take before it counts as failed.")
 @click.option("--report", metavar="FILE", help="Write the table as markdown too.")
-def verify(names: tuple[str, ...], full: bool, mutants: int | None, jobs: int | None, report: str | None) -> int:
+def verify(names: tuple[str, ...], full: bool, mutants: int | None, jobs: int | None, limit: float | None, report: str | None) -> int:
     """Hold designs against the golden model: simulated, synthesised, proved, mutated. All of the catalogue without DESIGN.
 
     What passed is kept, and not done again until the design or what verifies it changes.
@@ -57,7 +58,7 @@ def verify(names: tuple[str, ...], full: bool, mutants: int | None, jobs: int | 
     mantissa verify requantize_half_even --full
     """
     from .sim_tb.verify import main
-    options = {"--mutants": mutants, "--jobs": jobs, "--report": report}
+    options = {"--mutants": mutants, "--jobs": jobs, "--limit": limit, "--report": report}
     given = [str(part) for option, value in options.items() if value is not None for part in (option, value)]
     return main([*names, *["--full"] * full, *given])
 

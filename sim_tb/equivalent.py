@@ -20,7 +20,7 @@ import z3
 
 from ..design import Design
 from .mutants import Mutant, apply
-from .netlist import library_of
+from .models import library_of
 from .simulate import layouts_of
 from .verilator import SELECTOR
 

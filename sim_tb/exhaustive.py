@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+import re
 import time
 
 from amaranth.lib import data
@@ -12,8 +13,8 @@ import numpy as np
 from ..design import Design, Streams
 from ..gen.designs import verilog_of
 from ..hw.payload import Words, bits, count, enumerate_all, pack, unpack
-from .contract import paths
-from .netlist import library_of
+from .models import library_of
+from .paths import paths
 from .simulate import STALLS, layouts_of
 from .verilator import Harness, Run, WrongError
 
@@ -23,6 +24,9 @@ ENUMERABLE = 24
 """Input bits up to which every input is tried."""
 
 CHUNK = 1 << 18
+
+LONG = 1 << 16
+"""Transactions of a run of a stateless design, at least, if there are to be as many: a run has a cost of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +42,16 @@ class Cases:
 def harness(design: Design, *, folder: Path, optimize: int = 1, fast: bool = False) -> Harness:
     """Compiled harness of the design's Verilog, with models of the cells it instantiates.
 
-    With ``fast``, one for runs without stalls that evaluates the design once a cycle, if it is portable and no output sees what is offered
-    in the same cycle; the usual one otherwise.
+    With ``fast``, one for runs without stalls that evaluates the design once a cycle, if it instantiates no cells with a clock and no
+    output sees what is offered in the same cycle; the usual one otherwise.
     """
     inputs, outputs = layouts_of(design)
-    text = "\n".join([verilog_of(design), *(path.read_text() for path in library_of(design))])
+    verilog, models = verilog_of(design), [path.read_text() for path in library_of(design)]
     if fast:
-        fast = design.family is None and "@(posedge clk)" in text
-        fast = fast and not any(start.endswith((".valid", ".payload")) for start in paths(design.component()))
-    return Harness(text, design.name, inputs, outputs, folder=folder, optimize=optimize, every_edge=fast)
+        models = [text for text in models if any(re.search(rf"\b{cell}\b", verilog) for cell in re.findall(r"^module (\w+)", text, re.M))]
+        fast = "@(posedge clk)" in verilog and not any("posedge" in text for text in models)
+        fast = fast and not any(start.endswith((".valid", ".payload")) for start in paths(design.component(), library=library_of(design)))
+    return Harness("\n".join([verilog, *models]), design.name, inputs, outputs, folder=folder, optimize=optimize, every_edge=fast)
 
 
 def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: str = "none", seed: int = 0,
@@ -63,7 +68,7 @@ def run_cases(design: Design, model: Harness, *, least: int = 1_000_000, stall: 
     """
     start, spent, total, given = time.monotonic(), 0.0, 0, 0
     whole = design.stateless and bits(model.inputs) <= ENUMERABLE and (whole or 1 << bits(model.inputs) <= max(least, 1 << 12))
-    batches = every(model.inputs) if whole else drawn(design, model.inputs, seed)
+    batches = every(model.inputs) if whole else drawn(design, model.inputs, seed, min(least, LONG))
     for n, (raw, streams) in enumerate(batches):
         answer = design.golden(streams)
         want = {port: pack(layout, answer[port]) for port, layout in model.outputs.items()}
@@ -90,11 +95,14 @@ def every(inputs: Mapping[str, data.Layout]) -> Iterator[tuple[dict[str, Words],
         yield {port: raw}, {port: unpack(layout, raw)}
 
 
-def drawn(design: Design, inputs: Mapping[str, data.Layout], seed: int) -> Iterator[tuple[dict[str, Words], Streams]]:
-    """Stimuli without end: raw payloads and transactions."""
+def drawn(design: Design, inputs: Mapping[str, data.Layout], seed: int, rows: int = 1) -> Iterator[tuple[dict[str, Words], Streams]]:
+    """Stimuli without end: raw payloads and transactions. Of a stateless design, so many after one another that there are ``rows``."""
     while True:
-        streams = design.stimulus(np.random.default_rng(seed))
-        seed += 1
+        parts = [design.stimulus(np.random.default_rng(seed))]
+        while design.stateless and 0 < max(map(count, parts[0].values())) * len(parts) < rows:
+            parts.append(design.stimulus(np.random.default_rng(seed + len(parts))))
+        seed += len(parts)
+        streams = {port: {name: np.concatenate([part[port][name] for part in parts]) for name in parts[0][port]} for port in parts[0]}
         yield {port: pack(layout, streams[port]) for port, layout in inputs.items()}, streams
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..design import Design
 from ..gen.designs import text_of, verilog_of
 from ..gen.files import write_json
-from .netlist import library_of
+from .models import library_of
 
 __all__ = ["Kept", "digest", "sources"]
 
@@ -59,16 +59,67 @@ class Kept:
 def digest(designs: Sequence[Design], modules: Iterable[str], *options: Any) -> str:
     """Digest of designs of the catalogue, of the modules that verify them, and of options.
 
-    Of a design, its Verilog, that of its twin, its cells' models and the module of its golden function and stimulus; of modules, what
-    they import of this package too, but not the generators: what those make is the Verilog.
+    Of a design, its Verilog, that of its twin, its cells' models, and of the modules of its golden function and stimulus what these use;
+    of modules, what they import of this package too, but not the generators: what those make is the Verilog.
     """
     about = [[verilog_of(design), _twin(design), [path.read_text() for path in library_of(design)]] for design in designs]
-    roots = sorted({*modules, *(_module(function) for design in designs for function in (design.golden, design.stimulus))})
+    parts = [_parts(function) for design in designs for function in (design.golden, design.stimulus)]
+    roots = sorted({*modules, *(root for _, _, found, _ in parts for root in found)})
     texts, changed = sources(tuple(roots))
-    if changed > START:
+    if max([changed, *(when for _, _, _, when in parts)]) > START:
         return ""
     versions = [_version(tool) for tool in TOOLS]
-    return hashlib.sha256(json.dumps([about, texts, versions, options], default=str).encode()).hexdigest()
+    said = [[given, segments] for given, segments, _, _ in parts]
+    return hashlib.sha256(json.dumps([about, said, texts, versions, options], default=str).encode()).hexdigest()
+
+
+def _parts(function: Any) -> tuple[list[str], list[str], list[str], float]:
+    """Of a function or a partial of one: what it is given, the statements of its module that it uses, modules of this package that these
+    name, and when its module changed. All of a module if the function has no name in it."""
+    given: list[str] = []
+    named: set[str] = set()
+    while hasattr(function, "func"):
+        about = (getattr(value, "__module__", "") for value in (*function.args, *function.keywords.values()) if callable(value))
+        named |= {module for module in about if module.split(".")[0] == PACKAGE}
+        given += [re.sub(r" at 0x[0-9a-f]+", "", repr([function.args, function.keywords]))]
+        function = function.func
+    path = Path(str(find_spec(function.__module__).origin))
+    segments, roots = _statements(function.__module__, function.__qualname__.split(".")[0])
+    return given, segments, sorted({*roots, *named}), path.stat().st_mtime
+
+
+@cache
+def _statements(module: str, name: str) -> tuple[list[str], list[str]]:
+    text = Path(str(find_spec(module).origin)).read_text()
+    bound: dict[str, list[ast.stmt]] = {}
+    imported: dict[str, list[str]] = {}
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                one = ast.ImportFrom(statement.module, [alias], statement.level)
+                imported[alias.asname or alias.name] = _imports(ast.unparse(one), module.rpartition(".")[0])
+        for target in _targets(statement):
+            bound.setdefault(target, []).append(statement)
+    if name not in bound:
+        return [], [module]
+    found: dict[str, None] = {}
+    todo = [name]
+    while todo:
+        if (used := todo.pop()) not in found:
+            found[used] = None
+            todo += [node.id for statement in bound.get(used, ()) for node in ast.walk(statement) if isinstance(node, ast.Name)]
+    segments = [ast.get_source_segment(text, statement) or "" for used in sorted(found) for statement in bound.get(used, ())]
+    return segments, sorted({root for used in found for root in imported.get(used, ())})
+
+
+def _targets(statement: ast.stmt) -> list[str]:
+    """Names that a statement of a module binds, imports aside."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    return []
 
 
 def _twin(design: Design) -> str:
@@ -85,12 +136,6 @@ def _version(tool: str) -> str:
         return metadata.version(tool)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _module(function: Any) -> str:
-    while hasattr(function, "func"):                    # a partial of it
-        function = function.func
-    return function.__module__
 
 
 @cache
@@ -137,5 +182,7 @@ def _is_module(package: str, name: str) -> bool:
 
 
 def _generator(name: str) -> bool:
-    package, _, rest = name.partition(".hw.")
-    return package == PACKAGE and bool(rest) and rest != "payload" and not rest.startswith("designs_")
+    package, _, rest = name.partition(".")
+    folder, _, rest = rest.partition(".")
+    generates = folder == "hw" and rest not in ("", "payload") and not rest.startswith("designs_")
+    return package == PACKAGE and (folder == "gen" or generates)

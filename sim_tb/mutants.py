@@ -13,7 +13,7 @@ import tempfile
 from ..design import Design
 from ..gen.designs import verilog_of
 from . import yosys
-from .netlist import library_of
+from .models import library_of
 from .simulate import layouts_of
 from .verilator import SELECTOR, Harness
 

@@ -14,27 +14,17 @@ from ..fpga.dsp import absorb, align
 from ..fpga.netlist import top_of
 from ..gen.designs import verilog_of
 from . import yosys
+from .models import CARRY, CELLS, library_of
 from .simulate import layouts_of
 from .verilator import Harness
 
 __all__ = ["CARRY", "CELLS", "FAMILIES", "library_of", "netlist", "netlist_harness", "synthesise"]
-
-CELLS = Path(__file__).with_name("cells_ecp5.v")
-"""Models of cells Yosys has none for."""
-
-CARRY = Path(__file__).with_name("carry_ecp5.v")
-"""Model of the carry cell, for designs that instantiate it; after synthesis it is Yosys' own that is used."""
 
 FAMILIES = {
     "ecp5": ("synth_ecp5 -nobram -top {top}", ("lattice/common_sim.vh", "lattice/ccu2c_sim.vh"), (CELLS,)),
     "ice40": ("synth_ice40 -dsp -nobram -top {top}", ("ice40/cells_sim.v",), ()),
 }
 """Family -> synthesis, Yosys' simulation models of its cells, and ours. Block memories have no model, so logic is used."""
-
-
-def library_of(design: Design) -> tuple[Path, ...]:
-    """Models of the cells the design instantiates."""
-    return (CELLS, CARRY) if design.family == "ecp5" else ()
 
 
 def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") -> str:
@@ -52,7 +42,7 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
             written = "write_json netlist.json\nwrite_verilog -noattr netlist.v\n"
             yosys.run(f"read_verilog design.v\n{script}\nflatten\nopt_clean\n{written}", work)
             text = (work / "netlist.json").read_text()
-            if '"MULT18X18D"' in text:                   # else there is nothing to move
+            if re.search(r'"type": "MULT18X18D"', text):                   # else there is nothing to move
                 made = json.loads(text)
                 align(top_of(made))
                 absorb(top_of(made))

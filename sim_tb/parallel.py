@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TypeVar
 
-__all__ = ["JOBS", "outcomes", "stoppable"]
+__all__ = ["JOBS", "outcomes", "stoppable", "within"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -37,6 +37,26 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """An error after so many seconds, in the main thread of a process; a call into a library is waited for.
+
+    Raises
+    ------
+    TimeoutError
+        With the seconds.
+    """
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError(f"not done after {seconds:g} s")
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _quiet() -> None:

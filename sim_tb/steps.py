@@ -8,12 +8,14 @@ from pathlib import Path
 import time
 
 from ..design import Design
-from . import campaign, contract, exhaustive, netlist, run, simulate
+from . import campaign, contract, exhaustive, models, netlist, run, simulate
 from .kept import Kept, digest
+from .parallel import within
 
-__all__ = ["FULL", "SHORT", "STEPS", "Plan", "Verdict", "bench", "verify"]
+__all__ = ["FULL", "LIMIT", "SHORT", "STEPS", "Plan", "Verdict", "bench", "verify"]
 
 SHORT, FULL = 20_000, 1_000_000
+LIMIT = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +30,14 @@ class Plan:
         Mutants of a design; with 0 there is no mutation.
     keep
         Whether what passed is kept, and not done again: for designs of the catalogue only.
+    limit
+        Seconds a step may take; the bench of several designs is one.
     """
     folder: Path
     least: int = SHORT
     mutants: int = 20
     keep: bool = False
+    limit: float = LIMIT
 
 
 @dataclass(kw_only=True)
@@ -83,7 +88,7 @@ def _synthesised(design: Design, verdict: Verdict, plan: Plan) -> None:
 
 
 def _proved(design: Design, verdict: Verdict, plan: Plan) -> None:
-    proof = contract.prove_contract(design, library=netlist.library_of(design), folder=plan.folder)
+    proof = contract.prove_contract(design, library=models.library_of(design), folder=plan.folder)
     verdict.assertions, verdict.covers = proof.assertions, proof.covers
 
 
@@ -118,8 +123,9 @@ def _do(step: Callable[[Design, Verdict, Plan], None], design: Design, verdict: 
         return
     before, start = {**vars(verdict), "failures": [*verdict.failures]}, time.monotonic()
     try:
-        step(design, verdict, plan)
-    except (AssertionError, RuntimeError, ValueError) as error:
+        with within(plan.limit):
+            step(design, verdict, plan)
+    except (AssertionError, RuntimeError, TimeoutError, ValueError) as error:
         verdict.failures.append(f"{name}: {error}")
     seconds = time.monotonic() - start
     if kept and verdict.failures == before["failures"]:
@@ -129,7 +135,12 @@ def _do(step: Callable[[Design, Verdict, Plan], None], design: Design, verdict: 
 
 def _named(step: Callable[..., None]) -> list[str]:
     """Modules that a step calls functions of."""
-    return [value.__name__ for name in step.__code__.co_names if inspect.ismodule(value := step.__globals__.get(name))]
+    names, todo = set(), [step.__code__]
+    while todo:
+        code = todo.pop()
+        names.update(code.co_names)
+        todo += [part for part in code.co_consts if inspect.iscode(part)]
+    return sorted(value.__name__ for name in names if inspect.ismodule(value := step.__globals__.get(name)))
 
 
 def bench(designs: Sequence[Design], plan: Plan) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -139,8 +150,9 @@ def bench(designs: Sequence[Design], plan: Plan) -> dict[str, tuple[int, tuple[s
     known = {name: (passed, ()) for name, (where, key) in kept.items() if (passed := where.get(key))}
     open_ = [design for design in designs if design.name not in known]
     try:
-        outcomes = run.run(open_, folder=plan.folder) if open_ else {}
-    except (RuntimeError, ValueError) as error:
+        with within(plan.limit):
+            outcomes = run.run(open_, folder=plan.folder) if open_ else {}
+    except (RuntimeError, TimeoutError, ValueError) as error:
         return {**known, **{design.name: (0, (str(error),)) for design in open_}}
     for name, outcome in outcomes.items():
         if name in kept and outcome.passed and not outcome.failures:

@@ -1,13 +1,13 @@
 """Everything a design is held to, in one table.
 
-    python -m mantissa.sim_tb.verify [DESIGN...] [--full] [--mutants N] [--jobs N] [--report FILE]
+    python -m mantissa.sim_tb.verify [DESIGN...] [--full] [--mutants N] [--jobs N] [--limit S] [--report FILE]
 
 For each design: compiled Verilog against the golden function, completely up to 24 input bits and otherwise on drawn transactions
 (20,000 in or out, or 1,000,000 with ``--full``), without stalls and, after a reset in the middle of something else, with two kinds of
 them; the same on the netlist after synthesis; the stream contract, proved; mutants (20, or 200 with ``--full``, or ``--mutants``), all to
 be killed or proved equivalent; the bench under cocotb. Exits with 1 if anything fails, a mutant survives, a cover is not reached or
-nothing was compared. What passed is kept by digest of the design, what verifies it and the options: a run that was stopped goes on where
-it was.
+nothing was compared. A step that takes longer than ``--limit``, an hour, fails, and the rest goes on. What passed is kept by digest of the
+design, what verifies it and the options: a run that was stopped goes on where it was.
 """
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from rich.table import Table
 from ..errors import MantissaError
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, GROUPS, find
-from .netlist import library_of
+from .models import library_of
 from .parallel import JOBS, outcomes, stoppable
 from .report import markdown, write_report
-from .steps import FULL, SHORT, Plan, Verdict, bench, verify
+from .steps import FULL, LIMIT, SHORT, Plan, Verdict, bench, verify
 
 __all__ = ["Verdict", "library_of", "main", "verify"]
 
@@ -64,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--mutants", type=int, metavar="N", help="mutants of each design, 0 for none")
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="processes")
+    parser.add_argument("--limit", type=float, default=LIMIT, metavar="S", help="seconds a step may take before it counts as failed")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as markdown")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/verify"))
     args = parser.parse_args(argv)
@@ -77,7 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if mutants < 0 or args.jobs < 1:
         print(f"mantissa.sim_tb.verify: Mutants must be at least 0 and jobs 1, not {mutants} and {args.jobs}", file=sys.stderr)
         return 1
-    plan = Plan(folder=args.output, least=least, mutants=mutants, keep=True)
+    if args.limit <= 0:
+        print(f"mantissa.sim_tb.verify: Limit must be more than 0 s, not {args.limit:g}", file=sys.stderr)
+        return 1
+    plan = Plan(folder=args.output, least=least, mutants=mutants, keep=True, limit=args.limit)
     console, start = Console(width=None if sys.stdout.isatty() else 200), time.monotonic()
     found, benched, stopped = _run(plan, names, args.jobs, console)
     verdicts = [found[name] for name in names if name in found]

