@@ -45,7 +45,7 @@ def test_models(name: str, images: tuple[np.ndarray, np.ndarray], formats: Capab
     assert {node.weight_format for node in graph.nodes if isinstance(node, (Conv, MatMul))} == WEIGHTS[name]
     logits = graph.dequantize(evaluate(graph, graph.quantize(x))[graph.output])
     assert (logits.argmax(1) == labels).mean() >= 0.95
-    assert sum(step.elements for step in compile(graph, formats, check=True).checks) > 80_000
+    assert sum(step.elements for step in compile(graph, formats, check=True).checks) > 50_000
 
 
 def test_device_without_formats_refuses() -> None:
