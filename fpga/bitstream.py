@@ -21,7 +21,7 @@ from ..config import Config, identity, load
 from ..errors import MantissaError
 from . import tools
 from .board import Board, board as board_of
-from .picture import draw
+from .picture import draw, parts
 from .place import critical, estimate, fmax, place, read, route
 from .report import markdown
 from .synth import Recipe, synthesise
@@ -168,7 +168,7 @@ def build(top: Top, folder: Path, *, name: str, identity: bytes, seeds: Iterable
                    for clock, (reached, asked) in fmax(report).items()},
         "critical": critical(report),
         "cells": {kind: [report["utilization"][kind]["used"], report["utilization"][kind]["available"]] for kind in board.capacity},
-        "recipe": recipe.script("top").splitlines(), "tools": _tools_of(board.family),
+        "parts": parts(placed / "placed.json"), "recipe": recipe.script("top").splitlines(), "tools": _tools_of(board.family),
     }
     title = f"{name} on {board.title}: " + ", ".join(f"{entry['mhz']:.1f} MHz" for entry in summary["clocks"].values())
     summary["cells_drawn"] = step("picture", lambda: draw(placed / "placed.json", folder / "placement.png", grid=board.grid, title=title))

@@ -10,7 +10,7 @@ import re
 
 from ..errors import MantissaError
 
-__all__ = ["Placed", "draw", "placed_cells"]
+__all__ = ["Placed", "draw", "parts", "placed_cells"]
 
 BEL = re.compile(r"X(\d+)/Y(\d+)/(.*)")
 LOGIC = {"TRELLIS_COMB", "TRELLIS_FF", "ICESTORM_LC"}
@@ -51,6 +51,11 @@ def placed_cells(path: Path, depth: int) -> list[Placed]:
                 offset = (number % 4 / 4 - .375, number // 4 / 2 - .25) if cell["type"] in LOGIC else (0, 0)
                 found.append(Placed(cell["type"], x + offset[0], y + offset[1], _part(name, depth)))
     return found
+
+
+def parts(path: Path, *, depth: int = 2) -> dict[str, dict[str, int]]:
+    """Cells by kind of each part of the design in the netlist nextpnr wrote, the largest first; "other" is what the picture calls so."""
+    return {part: dict(sorted(Counter(cell.kind for cell in cells).items())) for part, cells in _group(placed_cells(path, depth)).items()}
 
 
 def _group(cells: Iterable[Placed]) -> dict[str, list[Placed]]:

