@@ -112,7 +112,7 @@ def _serial(streams: Streams) -> Streams:
 def _serial_stimulus(depth: int, rng: np.random.Generator) -> Streams:
     """Short sums of any codes, and the largest one of either sign."""
     last = (rng.random(900) < 0.2).astype(np.int64)
-    last[-1] = 1
+    last[depth - 1::depth] = last[-1] = 1
     a, w = _activations(rng, 900), rng.choice([-2, -1, -1, 0, 1, 1], 900)
     end = np.append(np.zeros(depth - 1, np.int64), 1)
     return {"i": {"a": np.append(a, np.full(2 * depth, -128)), "w": np.append(w, np.repeat([-1, 1], depth)),

@@ -75,6 +75,7 @@ def total(m: Module, advance: Value, words: Sequence[Word], signs: Sequence[Valu
     if bias is None:
         return Cat(term.value for term in found.terms)[:width], stage
     constant = Word(terms=[ONE if -bias >> n & 1 else ZERO for n in range(width)], most=0, chain=found.chain)
+    found = replace(found, terms=found.terms[:width])        # what is above cancels with the bias
     exact = replace(_add(m, found, constant, left[0], width, f"{name}_{stage}"), most=0)
     last = registered(m, advance, [exact.terms], f"{name}_{stage}")[0]
     return Cat(term.value for term in last), stage + 1
