@@ -20,7 +20,7 @@ _SHARED = 4                                                 # words whose first 
 class TlmmLutRam(wiring.Component):
     """Products of ``3 * tables`` int8 activations and a ternary matrix, ``columns`` of its rows a cycle.
 
-    ``i_x`` brings the activations: of three transactions, the first has the first activation of each group of three. Then 16 cycles (32
+    ``i_x`` brings the activations: of three transactions, the first has the first activation of each group of three. Then 18 cycles (34
     with full tables) fill the tables, and ``i`` looks up in them until ``last``; the next activations may come meanwhile, but tables
     are not doubled: they are filled when the last lookup is over. Each lookup gives the sums over the tables.
     Latency of a lookup is a cycle for the entries, one for each level of the tree of adders, and one for the last row where the sum is
@@ -115,29 +115,35 @@ class TlmmLutRam(wiring.Component):
         walk = list(steps(self.half))
         loaded, building = Signal(range(GROUP + 1)), Signal()
         step = Signal(range(len(walk)))
-        entry, add, negative, turn = Signal(range(32 if not self.half else 16)), Signal(), Signal(), Signal()
+        # What a step does is registered, so that no table look-up is in front of the adders.
+        entry = Signal(range(16 if self.half else 32), reset_less=True)
+        writes, add, turn, clear, ends = (Signal(name=name) for name in ("writes", "add", "turn", "clear", "ends"))
+        negative = Signal(reset_less=True)
         full = loaded == GROUP
         load = self.i_x.valid & ~full
-        m.d.comb += [self.i_x.ready.eq(~full), building.eq(full & ~filled)]
+        m.d.comb += self.i_x.ready.eq(~full)
         with m.If(load):
             m.d.sync += loaded.eq(loaded + 1)
+        with m.If(building):
+            m.d.sync += [step.eq(step + 1), building.eq(step != len(walk) - 1)]
+        with m.Else():
+            m.d.sync += building.eq(full & ~filled & ~writes)
         with m.Switch(step):
             for n, made in enumerate(walk):
                 with m.Case(n):
-                    m.d.comb += [entry.eq(made.entry), add.eq(made.sign != 0), negative.eq(made.sign < 0), turn.eq(made.turn)]
-        again = Signal()
-        m.d.comb += again.eq(building & (step[:4] == 15))
-        with m.If(building):
-            m.d.sync += step.eq(step + 1)
-        with m.If(building & (step == len(walk) - 1)):
+                    m.d.sync += [entry.eq(made.entry), add.eq(building & (made.sign != 0)), negative.eq(made.sign < 0),
+                                 turn.eq(building & made.turn), clear.eq(building & (n % 16 == 15)),
+                                 ends.eq(building & (n == len(walk) - 1))]
+        m.d.sync += writes.eq(building)
+        with m.If(ends):
             m.d.sync += [filled.eq(1), loaded.eq(0)]
         sums: list[Value] = []
         for n in range(self.tables):
             m.submodules[f"walk_{n}"] = made_ = TableWalk(fused=self.fused, cells=self.cells)
-            m.d.comb += [made_.x.eq(self.i_x.p.x[n]), made_.load.eq(load), made_.turn.eq(building & turn), made_.add.eq(building & add),
-                         made_.negative.eq(negative), made_.clear.eq(again)]
+            m.d.comb += [made_.x.eq(self.i_x.p.x[n]), made_.load.eq(load), made_.turn.eq(turn), made_.add.eq(add),
+                         made_.negative.eq(negative), made_.clear.eq(clear)]
             sums.append(made_.entry)
-        return entry, building, sums
+        return entry, writes, sums
 
     def _column(self, m: Module, advance: Value, ports: list[memory.ReadPort], q: int) -> tuple[Value, int]:
         """Sum of a column, and its stages."""
