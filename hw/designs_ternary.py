@@ -191,7 +191,7 @@ _TITLES = {"tl1": "TL1", "tl2": "TL2", "radix3": "radix-3 bytes", "tq1_0": "TQ1_
 
 DESIGNS: tuple[Design, ...] = (
     ternary_dot(8), ternary_dot(8, exact=False), ternary_dot(24, fused=False),
-    tlmm_lut_ram(2, 16, exact=False), tlmm_lut_ram(3, 4), tlmm_lut_ram(3, 4, fused=False),
+    tlmm_lut_ram(3, 4), tlmm_lut_ram(2, 16, exact=False), tlmm_lut_ram(3, 4, fused=False),
     tlmm_lut_ram(3, 4, half=False, fused=False),
     ternary_serial(4095), ternary_serial(4095, fused=False),
     *(trit_unpack(code) for code in CODES),
