@@ -110,13 +110,13 @@ def _serial(streams: Streams) -> Streams:
 
 
 def _serial_stimulus(depth: int, rng: np.random.Generator) -> Streams:
-    """Short sums of any codes, and the largest one of either sign."""
+    """The largest sums of either sign, then short ones of any codes."""
     last = (rng.random(900) < 0.2).astype(np.int64)
     last[depth - 1::depth] = last[-1] = 1
     a, w = _activations(rng, 900), rng.choice([-2, -1, -1, 0, 1, 1], 900)
     end = np.append(np.zeros(depth - 1, np.int64), 1)
-    return {"i": {"a": np.append(a, np.full(2 * depth, -128)), "w": np.append(w, np.repeat([-1, 1], depth)),
-                  "last": np.concatenate([last, end, end])}}
+    return {"i": {"a": np.append(np.full(2 * depth, -128), a), "w": np.append(np.repeat([-1, 1], depth), w),
+                  "last": np.concatenate([end, end, last])}}
 
 
 def ternary_serial(depth: int, fused: bool = True) -> Design:
@@ -193,7 +193,7 @@ DESIGNS: tuple[Design, ...] = (
     ternary_dot(8), ternary_dot(8, exact=False), ternary_dot(24, fused=False),
     tlmm_lut_ram(3, 4), tlmm_lut_ram(2, 16, exact=False), tlmm_lut_ram(3, 4, fused=False),
     tlmm_lut_ram(3, 4, half=False, fused=False),
-    ternary_serial(4095), ternary_serial(4095, fused=False),
+    ternary_serial(511), ternary_serial(511, fused=False),
     *(trit_unpack(code) for code in CODES),
 )
 """Designs of ternary units."""

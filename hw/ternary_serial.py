@@ -64,7 +64,7 @@ class TernarySerial(wiring.Component):
         after = self._after(m, acc, operand, take, negative)
         with m.If(advance & last):
             m.d.sync += [acc.eq(0), o.p.sum.eq(after)]
-        with m.Elif(advance if self.fused else advance & (take | negative)):
+        with m.Elif(advance if self.fused else advance & take):
             m.d.sync += acc.eq(after)
         return m
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from .carry import ONE, ZERO, Chain, Term, plain
 from .multiply_rows import registered
@@ -56,7 +56,7 @@ def total(m: Module, advance: Value, words: Sequence[Word], signs: Sequence[Valu
     Parameters
     ----------
     words, signs
-        As many of one as of the other, registered. A word is ``-1`` less its sign's part where that is set.
+        Registered; as many signs as words, or none. A word is one less than what it stands for where its sign is set.
     bias
         What the sum has too much. :data:`None` leaves the bias and the last sign to others.
     width
@@ -66,7 +66,7 @@ def total(m: Module, advance: Value, words: Sequence[Word], signs: Sequence[Valu
     row = list(words)
     while len(row) > 1:
         pairs = [(row[n], row[n + 1]) for n in range(0, len(row) - 1, 2)]
-        sums = [_sum(m, x, y, left.pop(0), f"{name}_{stage}_{n}") for n, (x, y) in enumerate(pairs)] + row[2 * len(pairs):]
+        sums = [_sum(m, x, y, left.pop(0) if left else Const(0, 1), f"{name}_{stage}_{n}") for n, (x, y) in enumerate(pairs)] + row[2 * len(pairs):]
         later = registered(m, advance, [*(word.terms for word in sums), [plain(sign) for sign in left]], f"{name}_{stage}")
         row = [replace(word, terms=terms) for word, terms in zip(sums, later[:-1], strict=True)]
         left = [term.value for term in later[-1]]
@@ -76,7 +76,7 @@ def total(m: Module, advance: Value, words: Sequence[Word], signs: Sequence[Valu
         return Cat(term.value for term in found.terms)[:width], stage
     constant = Word(terms=[ONE if -bias >> n & 1 else ZERO for n in range(width)], most=0, chain=found.chain)
     found = replace(found, terms=found.terms[:width])        # what is above cancels with the bias
-    exact = replace(_add(m, found, constant, left[0], width, f"{name}_{stage}"), most=0)
+    exact = replace(_add(m, found, constant, left[0] if left else Const(0, 1), width, f"{name}_{stage}"), most=0)
     last = registered(m, advance, [exact.terms], f"{name}_{stage}")[0]
     return Cat(term.value for term in last), stage + 1
 

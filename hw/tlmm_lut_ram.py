@@ -1,7 +1,7 @@
 """Ternary products by table lookup in LUT-RAM."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -147,21 +147,26 @@ class TlmmLutRam(wiring.Component):
 
     def _column(self, m: Module, advance: Value, ports: list[memory.ReadPort], q: int) -> tuple[Value, int]:
         """Sum of a column, and its stages."""
-        words, signs = [], []
+        words: list[Word] = []
+        signs: list[Value] = []
         chains = [Chain(m, f"column_{q}_{n}", cells=self.cells) for n in range(-(-self.tables // _SHARED))] if self.fused else []
         for n, port in enumerate(ports):
             m.d.comb += port.addr.eq(self.i.p.index[q][n])
-            given = self.i.p.sign[q][n] if self.half else Const(0, 1)
             entry = Signal(ENTRY_BITS, name=f"entry_{q}_{n}", reset_less=True)
-            sign: Value = Signal(name=f"sign_{q}_{n}", reset_less=True) if self.half else Const(0, 1)
-            inside = self.fused and self.half
-            with m.If(advance):
-                m.d.sync += entry.eq(port.data if inside or not self.half else port.data ^ given.replicate(ENTRY_BITS))
-                if self.half:
+            read: Value = port.data
+            terms = [plain(bit) for bit in entry]
+            if self.half:
+                given, sign = self.i.p.sign[q][n], Signal(name=f"sign_{q}_{n}", reset_less=True)
+                signs.append(sign)
+                with m.If(advance):
                     m.d.sync += sign.eq(given)
-            words.append(Word(terms=[Term(0b0110, (bit, sign)) if inside else plain(bit) for bit in entry], most=2 * CENTRE - 1,
-                              chain=chains[n // _SHARED] if self.fused else None))
-            signs.append(sign)
+                if self.fused:
+                    terms = [Term(0b0110, (bit, sign)) for bit in entry]
+                else:
+                    read = read ^ given.replicate(ENTRY_BITS)
+            with m.If(advance):
+                m.d.sync += entry.eq(read)
+            words.append(Word(terms=terms, most=2 * CENTRE - 1, chain=chains[n // _SHARED] if self.fused else None))
         found, stages = total(m, advance, words, signs, bias=CENTRE * self.tables if self.exact else None,
                               width=len(self.o.p.sums[q]), name=f"sum_{q}")
         for chain in chains:
