@@ -66,7 +66,9 @@ def total(m: Module, advance: Value, words: Sequence[Word], signs: Sequence[Valu
     row = list(words)
     while len(row) > 1:
         pairs = [(row[n], row[n + 1]) for n in range(0, len(row) - 1, 2)]
-        sums = [_sum(m, x, y, left.pop(0) if left else Const(0, 1), f"{name}_{stage}_{n}") for n, (x, y) in enumerate(pairs)] + row[2 * len(pairs):]
+        carries = [left.pop(0) if left else Const(0, 1) for _ in pairs]
+        sums = [_sum(m, x, y, carry, f"{name}_{stage}_{n}") for n, ((x, y), carry) in enumerate(zip(pairs, carries, strict=True))]
+        sums += row[2 * len(pairs):]
         later = registered(m, advance, [*(word.terms for word in sums), [plain(sign) for sign in left]], f"{name}_{stage}")
         row = [replace(word, terms=terms) for word, terms in zip(sums, later[:-1], strict=True)]
         left = [term.value for term in later[-1]]
