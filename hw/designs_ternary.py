@@ -84,7 +84,7 @@ def _products_stimulus(tables: int, columns: int, half: bool, rng: np.random.Gen
 
 def _products_workload(tables: int, columns: int, half: bool, rng: np.random.Generator) -> Streams:
     """Tiles of 4096 outputs."""
-    lookups = np.full(3, 4096 // columns)
+    lookups = np.full(8, 4096 // columns)
     return _tiles(tables, columns, half, lookups, _activations(rng, GROUP * len(lookups), tables), rng)
 
 
