@@ -88,14 +88,14 @@ class TlmmLutRam(wiring.Component):
         m = Module()
         advance = Signal()
         filled = Signal()
-        entry, writes, entries = self._build(m, filled)
+        entry, entries = self._build(m, filled)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance & filled)]
         taken = self.i.valid & filled
         with m.If(advance & taken & self.i.p.last):
             m.d.sync += filled.eq(0)
         stages = 0
         for q in range(self.columns):
-            ports = [self._table(m, f"table_{q}_{n}", entry, writes, entries[n]) for n in range(self.tables)]
+            ports = [self._table(m, f"table_{q}_{n}", entry, entries[n]) for n in range(self.tables)]
             found, stages = self._column(m, advance, ports, q)
             m.d.comb += self.o.p.sums[q].eq(found)
         valid = Signal(stages)
@@ -103,21 +103,24 @@ class TlmmLutRam(wiring.Component):
             m.d.sync += Cat(valid, self.o.valid).eq(Cat(taken, valid))
         return m
 
-    def _table(self, m: Module, name: str, entry: Value, writes: Value, sum_: Value) -> memory.ReadPort:
-        """A column's copy of a table. Copies are memories of their own, as Yosys does not map one with many ports."""
+    def _table(self, m: Module, name: str, entry: Value, sum_: Value) -> memory.ReadPort:
+        """A column's copy of a table. Copies are memories of their own, as Yosys does not map one with many ports.
+
+        It is always written: between walks that is nothing, at nothing's entry.
+        """
         m.submodules[name] = table = memory.Memory(shape=unsigned(ENTRY_BITS), depth=16 if self.half else 32, init=[])
         port = table.write_port()
-        m.d.comb += [port.addr.eq(entry), port.en.eq(writes), port.data.eq(sum_)]
+        m.d.comb += [port.addr.eq(entry), port.en.eq(1), port.data.eq(sum_)]
         return table.read_port(domain="comb")
 
-    def _build(self, m: Module, filled: Signal) -> tuple[Value, Value, list[Value]]:
-        """Loads and walks: the entry that is written, whether it is, and each table's sum."""
+    def _build(self, m: Module, filled: Signal) -> tuple[Value, list[Value]]:
+        """Loads and walks: the entry that is written, and each table's sum."""
         walk = list(steps(self.half))
         loaded, building = Signal(range(GROUP + 1)), Signal()
         step = Signal(range(len(walk)))
         # What a step does is registered, so that no table look-up is in front of the adders.
         entry = Signal(range(16 if self.half else 32), reset_less=True)
-        writes, add, turn, clear, ends = (Signal(name=name) for name in ("writes", "add", "turn", "clear", "ends"))
+        walks, add, turn, clear, ends = (Signal(name=name) for name in ("walks", "add", "turn", "clear", "ends"))
         negative = Signal(reset_less=True)
         full = loaded == GROUP
         load = self.i_x.valid & ~full
@@ -127,14 +130,14 @@ class TlmmLutRam(wiring.Component):
         with m.If(building):
             m.d.sync += [step.eq(step + 1), building.eq(step != len(walk) - 1)]
         with m.Else():
-            m.d.sync += building.eq(full & ~filled & ~writes)
+            m.d.sync += building.eq(full & ~filled & ~walks)
         with m.Switch(step):
             for n, made in enumerate(walk):
                 with m.Case(n):
                     m.d.sync += [entry.eq(made.entry), add.eq(building & (made.sign != 0)), negative.eq(made.sign < 0),
                                  turn.eq(building & made.turn), clear.eq(building & (n % 16 == 15)),
                                  ends.eq(building & (n == len(walk) - 1))]
-        m.d.sync += writes.eq(building)
+        m.d.sync += walks.eq(building)
         with m.If(ends):
             m.d.sync += [filled.eq(1), loaded.eq(0)]
         sums: list[Value] = []
@@ -143,7 +146,7 @@ class TlmmLutRam(wiring.Component):
             m.d.comb += [made_.x.eq(self.i_x.p.x[n]), made_.load.eq(load), made_.turn.eq(turn), made_.add.eq(add),
                          made_.negative.eq(negative), made_.clear.eq(clear)]
             sums.append(made_.entry)
-        return entry, writes, sums
+        return entry, sums
 
     def _column(self, m: Module, advance: Value, ports: list[memory.ReadPort], q: int) -> tuple[Value, int]:
         """Sum of a column, and its stages."""
