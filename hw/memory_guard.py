@@ -55,6 +55,9 @@ class Guard(wiring.Component):
         super().__init__({
             "port": In(signature), "memory": Out(signature), "read_failed": Out(1), "write_failed": Out(1),
             "read_address": Out(address_bits), "write_address": Out(address_bits)})
+        noted = data.StructLayout({**request_layout(address_bits, length_bits).members, "refused": 1})
+        self.reading, self.coming, self.ending = (Queue(noted, depth=waiting) for _ in range(3))
+        self.whole = Signal(range(waiting + 1))                 # bursts written whose words have all come, and whose end has not
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -62,14 +65,12 @@ class Guard(wiring.Component):
         self._writes(m)
         return m
 
-    def _accept(self, m: Module, kind: str, lists: int) -> list[Queue]:
-        """Requests of a kind go to the memory unless they can not be, and to ``lists`` lists of what is under way."""
+    def _accept(self, m: Module, kind: str, notes: tuple[Queue, ...]) -> None:
+        """Requests of a kind go to the memory unless they can not be, and to lists of what is under way."""
         asked, passed = getattr(self.port, f"{kind}_requests"), getattr(self.memory, f"{kind}_requests")
         failed = getattr(self, f"{kind}_failed")
         burst = request_layout(self.address_bits, self.length_bits)
-        noted = data.StructLayout({**burst.members, "refused": 1})
         m.submodules[f"{kind}_passed"] = onward = Queue(burst, depth=2)
-        notes = [Queue(noted, depth=self.waiting) for _ in range(lists)]
         room: Value = onward.i.ready | failed
         for n, note in enumerate(notes):
             m.submodules[f"{kind}_noted{n}"] = note
@@ -81,7 +82,6 @@ class Guard(wiring.Component):
             m.d.comb += [note.i.valid.eq(asked.valid & room), note.i.payload.address.eq(asked.payload.address),
                          note.i.payload.length.eq(asked.payload.length), note.i.payload.refused.eq(refused)]
         wiring.connect(m, onward.o, wiring.flipped(passed))
-        return notes
 
     def _watch(self, m: Module, kind: str, owed: Value, address: Value) -> Signal:
         """Fails when ``owed`` has held for ``patience`` cycles."""
@@ -93,8 +93,8 @@ class Guard(wiring.Component):
         return failed
 
     def _reads(self, m: Module) -> None:
-        note, = self._accept(m, "read", 1)
-        burst, i, o = note.o, self.memory.read_data, self.port.read_data
+        self._accept(m, "read", (self.reading,))
+        burst, i, o = self.reading.o, self.memory.read_data, self.port.read_data
         at = Signal(self.length_bits)
         failed = self._watch(m, "read", burst.valid & ~burst.payload.refused & ~i.valid, burst.payload.address)
         given, last = failed | burst.payload.refused, at == burst.payload.length
@@ -107,12 +107,12 @@ class Guard(wiring.Component):
             m.d.sync += at.eq(Mux(last, 0, at + 1))
 
     def _writes(self, m: Module) -> None:
-        coming, under_way = self._accept(m, "write", 2)
+        self._accept(m, "write", (self.coming, self.ending))
         i, onward, done, said = self.port.write_data, self.memory.write_data, self.memory.write_done, self.port.write_done
         m.submodules.words_passed = words = Queue(onward.payload.shape(), depth=2)
         wiring.connect(m, words.o, wiring.flipped(onward))
-        burst, ending = coming.o, under_way.o
-        at, whole = Signal(self.length_bits), Signal(range(self.waiting + 1))      # bursts whose words have all come
+        burst, ending = self.coming.o, self.ending.o
+        at, whole = Signal(self.length_bits), self.whole
         owes_end = (whole != 0) & ~ending.payload.refused & ~done.valid
         owes_room = burst.valid & ~burst.payload.refused & i.valid & ~words.i.ready
         failed = self._watch(m, "write", owes_end | (owes_room & ~said.valid), ending.payload.address)
