@@ -16,6 +16,7 @@ from . import (
     designs_formats,
     designs_link,
     designs_mac,
+    designs_memory,
     designs_multiply,
     designs_reconfigurable,
     designs_requantize,
@@ -43,6 +44,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "engine": designs_engine.DESIGNS,
     "link": designs_link.DESIGNS,
     "formats": designs_formats.DESIGNS,
+    "memory": designs_memory.DESIGNS,
 }
 """Designs by the module they come from."""
 

@@ -12,8 +12,10 @@ import numpy as np
 
 from ..design import Design
 from ..hw.array_weight import WeightStationary
+from ..hw.designs_memory import Ordered
 from ..hw.engine import Accumulate
 from ..hw.mac_wide import MacWide
+from ..hw.memory_guard import Guard
 from ..hw.payload import ports
 from ..hw.stream import Queue
 from .formal import Proof, ProofError, prove
@@ -51,8 +53,18 @@ def _wide(dut: MacWide) -> list[Value]:
     return [dut.kept == busy.any(), (busy & (busy - 1)) == 0]
 
 
+def _guard(dut: Guard) -> list[Value]:
+    """Bursts written are in one list until their words have come, and in the other until they are done."""
+    return [*_queue(dut.reading), *_queue(dut.coming), *_queue(dut.ending), dut.ending.level == dut.coming.level + dut.whole]
+
+
+def _ordered(dut: Ordered) -> list[Value]:
+    return [rule for unit in dut.chain if type(unit) in INVARIANTS for rule in INVARIANTS[type(unit)](unit)]
+
+
 INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {
-    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide}
+    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide,
+    Guard: _guard, Ordered: _ordered}
 """What makes a component's contract inductive: proved along with it."""
 
 
