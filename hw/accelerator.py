@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..registers import Capability, State
-from .core import COUNTERS, Core
+from .core import Core
+from .core_bus import COUNTERS
 from .link import Link
 
 __all__ = ["Accelerator"]
