@@ -23,6 +23,7 @@ from . import (
     designs_rival,
     designs_round,
     designs_stream,
+    designs_tlmm,
 )
 
 __all__ = ["CATALOG", "GROUPS", "find"]
@@ -42,6 +43,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "array_of": designs_array_of.DESIGNS,
     "rival": designs_rival.DESIGNS,
     "engine": designs_engine.DESIGNS,
+    "tlmm": designs_tlmm.DESIGNS,
     "link": designs_link.DESIGNS,
     "formats": designs_formats.DESIGNS,
     "memory": designs_memory.DESIGNS,

@@ -1,0 +1,220 @@
+"""Catalogue entries of ternary lookups in block RAM and of the engine made of them, with their golden functions."""
+from __future__ import annotations
+
+from functools import partial
+from inspect import signature
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..design import Design, Streams
+from ..ternary import GROUP, unpack_radix3
+from ..ternary_tiles import tile
+from .payload import used
+from .ternary_engine import TernaryEngine
+from .tlmm_build import TableBuild, address, walk
+from .tlmm_ram import TlmmByteRam
+
+__all__ = ["DESIGNS", "ternary_engine", "ternary_workload", "tlmm_build", "tlmm_byte_ram"]
+
+_FROM = np.zeros(256, np.uint8)                             # radix-3 byte of a byte of TQ1_0
+_TO = np.array([address(index, "tq1_0") for index in range(243)], np.uint8)
+_FROM[_TO] = np.arange(243)
+
+
+def _activations(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """int8, one vector in four of extremes."""
+    values = rng.integers(-128, 128, shape)
+    return np.where(rng.random(shape[:1] + (1,) * (len(shape) - 1)) < 0.25, rng.choice([-128, 127], shape), values)
+
+
+def _build(tables: int, lanes: int, code: str, streams: Streams) -> Streams:
+    """The walk's writes in its order; entries themselves are tested against :func:`mantissa.ternary.table`."""
+    steps = walk(code)
+    x = np.asarray(streams["i"]["x"], np.int64)
+    tokens, groups = x.shape[1], tables // lanes
+    sets = x[:len(x) // (GROUP * tables) * GROUP * tables].reshape(-1, lanes, groups, GROUP, tokens).transpose(0, 2, 1, 4, 3)
+    signs = np.zeros((len(steps), GROUP + 1), np.int64)       # after the last activation there is nothing
+    signs[np.arange(len(steps)), [step.element for step in steps]] = [1 - 2 * step.minus for step in steps]
+    sums = np.einsum("sgpbe,ne->sgnpb", sets, np.cumsum(signs, axis=0)[:, :GROUP]).reshape(-1, lanes * tokens)
+    last = np.zeros((len(sets), groups, len(steps)), np.int64)
+    last[:, -1, -1] = 1
+    table = {"table": np.tile(np.repeat(np.arange(groups), len(steps)), len(sets))} if groups > 1 else {}
+    return {"o": {**table, "byte": np.tile([step.byte for step in steps], len(sets) * groups), "sums": sums, "last": last.ravel()}}
+
+
+def tlmm_build(tables: int, **structure: Any) -> Design:
+    """Entry of a :class:`TableBuild`."""
+    params = {"tables": tables, **structure}
+    tokens, lanes, code = (structure.get(name, other) for name, other in (("tokens", 1), ("lanes", 1), ("code", "radix3")))
+    return Design(
+        name=f"tlmm_build_{tables}x{tokens}_{lanes}" + ("" if code == "radix3" else f"_{code}"),
+        summary=f"Builder of {tables * tokens} tables of five activations by the Gray walk, {lanes * tokens} at a time, {code} bytes",
+        params=params, component=partial(TableBuild, **params), golden=partial(_build, tables, lanes, code),
+        stimulus=lambda rng: {"i": {"x": _activations(rng, 4, GROUP * tables, tokens).reshape(-1, tokens)}})
+
+
+def _lookup(tables: int, tokens: int, lanes: int, streams: Streams) -> Streams:
+    """Sets of entries as they are written, and as each is looked up."""
+    entries, i = streams["i_table"], streams["i"]
+    kept = np.zeros((2, tables, 256, tokens), np.int64)
+    groups = tables // lanes
+    out, at, begin = [], 0, 0
+    for n, end in enumerate(np.flatnonzero(i["last"])):
+        stop = int(np.flatnonzero(entries["last"])[n]) + 1
+        for k in range(at, stop):
+            table = int(entries["table"][k]) if groups > 1 else 0
+            kept[n % 2, table::groups, entries["byte"][k]] = np.reshape(entries["sums"][k], (lanes, tokens))
+        at = stop
+        chosen = np.asarray(i["bytes"][begin:end + 1])
+        out.append(kept[n % 2][np.arange(tables), chosen].sum(axis=1))
+        begin = end + 1
+    tag = {"tag": np.asarray(i["tag"])} if "tag" in i else {}
+    return {"o": {"sums": np.concatenate(out), **tag}}
+
+
+def _lookups(tables: int, tokens: int, lanes: int, tag: int, rng: np.random.Generator) -> Streams:
+    """Four sets: two of every entry, which are looked up at every byte, and two of a few entries and lookups."""
+    groups = tables // lanes
+    order = [np.repeat(np.arange(groups), 256)] * 2 + [np.arange(groups), np.arange(groups)]
+    byte = [np.tile(rng.permutation(256), groups), np.tile(np.arange(256), groups), rng.integers(0, 256, groups), np.full(groups, 255)]
+    count = sum(map(len, order))
+    sums = rng.integers(-640, 641, (count, lanes * tokens))
+    sums = np.where(rng.random((count, 1)) < 0.1, rng.choice([-1024, 1023], sums.shape), sums)
+    last = np.zeros(count, np.int64)
+    last[np.cumsum([len(part) for part in order]) - 1] = 1
+    looks = [256, 300, 1, 7]
+    ends = np.zeros(sum(looks), np.int64)
+    ends[np.cumsum(looks) - 1] = 1
+    bytes_ = rng.integers(0, 256, (len(ends), tables))
+    for t in range(tables):
+        bytes_[:256, t] = rng.permutation(256)
+    rider = {"tag": rng.integers(0, 1 << tag, len(ends))} if tag else {}
+    table = {"table": np.concatenate(order)} if groups > 1 else {}
+    return {"i_table": {**table, "byte": np.concatenate(byte), "sums": sums, "last": last},
+            "i": {"bytes": bytes_, "last": ends, **rider}}
+
+
+def tlmm_byte_ram(tables: int, *, tokens: int = 1, lanes: int = 1, tag: int = 0) -> Design:
+    """Entry of a :class:`TlmmByteRam`."""
+    params: dict[str, Any] = {"tables": tables, "tokens": tokens, "lanes": lanes, "tag": tag}
+    return Design(
+        name=f"tlmm_byte_ram_{tables}x{tokens}" + f"_{lanes}" * (lanes > 1),
+        summary=f"Sums of {GROUP * tables} activations of {tokens} vectors under ternary weights, bytes address tables in block RAM",
+        params={**params, "dsp": False}, component=partial(TlmmByteRam, **params), golden=partial(_lookup, tables, tokens, lanes),
+        stimulus=partial(_lookups, tables, tokens, lanes, tag), macs={"int8*ternary": GROUP * tables * tokens},
+        workload=partial(_steady, tables, tokens, lanes, tag))
+
+
+def _steady(tables: int, tokens: int, lanes: int, tag: int, rng: np.random.Generator) -> Streams:
+    """One set of a single entry, and then lookups alone."""
+    few = _lookups(tables, tokens, lanes, tag, rng)
+    end = int(np.flatnonzero(few["i_table"]["last"])[0])
+    ends = np.zeros(1000, np.int64)
+    ends[-1] = 1
+    rider = {"tag": np.zeros(1000, np.int64)} if tag else {}
+    return {"i_table": {name: column[end:end + 1] for name, column in few["i_table"].items()},
+            "i": {"bytes": rng.integers(0, 256, (1000, tables)), "last": ends, **rider}}
+
+
+def _bursts(command: dict[str, int], longest: int) -> list[tuple[int, int]]:
+    """Addresses and lengths less one."""
+    found, at = [], command["address"]
+    for _ in range(command["last_tile"] + 1):
+        left = command["last_row"] + 1
+        while left:
+            length = min(left, longest)
+            found.append((at, length - 1))
+            at, left = at + length, left - length
+    return found
+
+
+def _product(tables: int, acc_bits: int, address_bits: int, length_bits: int, code: str, streams: Streams) -> Streams:
+    """The product of unpacked weights and activations."""
+    commands, words, x = streams["i_command"], streams["i"], np.asarray(streams["i_x"]["x"], np.int64)
+    packed = np.frombuffer(b"".join(int(word).to_bytes(tables, "little") for word in words["data"]), np.uint8).reshape(-1, tables)
+    if code == "tq1_0":
+        packed = _FROM[packed]
+    sums, errors, lasts, bursts = [], [], [], []
+    word, k = 0, 0
+    for n in range(len(commands["address"])):
+        command = {name: int(column[n]) for name, column in commands.items()}
+        rows, tiles = command["last_row"] + 1, command["last_tile"] + 1
+        bursts += _bursts(command, 1 << length_bits)
+        trits = unpack_radix3(packed[word:word + rows * tiles]).reshape(tiles, rows, -1).astype(np.int64)
+        part = x[k:k + tiles * GROUP * tables].reshape(tiles, GROUP * tables, -1)
+        sums.append(np.einsum("trk,tkb->rb", trits, part))
+        bad = np.cumsum(words["error"][word:word + rows * tiles]) > 0
+        errors.append(bad[-rows:])
+        lasts.append(np.arange(rows) == rows - 1)
+        word, k = word + rows * tiles, k + tiles * GROUP * tables
+    half = 1 << acc_bits - 1
+    total = (np.concatenate(sums) + half) % (2 * half) - half
+    at = np.array(bursts)
+    return {"o": {"sums": total, "error": np.concatenate(errors).astype(np.int64), "last": np.concatenate(lasts).astype(np.int64)},
+            "o_read": {"address": at[:, 0] % (1 << address_bits), "length": at[:, 1]}}
+
+
+def _matrices(tables: int, tokens: int, code: str, address_bits: int, shapes: list[tuple[int, int]], rng: np.random.Generator, *,
+              errors: bool = True) -> Streams:
+    """Commands of random matrices; some words of one of them were not read. The extremes are in the first."""
+    words, x = [], []
+    for n, (rows, columns) in enumerate(shapes):
+        trits = rng.integers(-1, 2, (rows, columns)).astype(np.int8)
+        values = _activations(rng, columns, tokens)
+        if n == 0:
+            trits[::2], values[...] = 1, -128
+        packed = tile(trits, tables)
+        words.append((_TO[packed] if code == "tq1_0" else packed).reshape(-1, tables))
+        padded = np.zeros((packed.shape[0] * GROUP * tables, tokens), np.int64)
+        padded[:columns] = values
+        x.append(padded)
+    packed = np.concatenate(words)
+    bad = np.zeros(len(packed), np.int64)
+    if errors:
+        first = len(words[0]) + len(words[1])
+        bad[first + len(words[2]) // 2] = bad[first - 1] = 1
+    kind = object if tables > 7 else np.int64
+    step = GROUP * tables
+    return {
+        "i_command": {"address": rng.integers(0, 1 << address_bits, len(shapes)), "last_row": np.array([rows - 1 for rows, _ in shapes]),
+                      "last_tile": np.array([-(-columns // step) - 1 for _, columns in shapes])},
+        "i_x": {"x": np.concatenate(x)},
+        "i": {"data": np.array([int.from_bytes(row.tobytes(), "little") for row in packed], kind),
+              "last": rng.integers(0, 2, len(packed)), "error": bad}}
+
+
+def ternary_workload(design: Design, shapes: list[tuple[int, int]], seed: int = 0) -> Streams:
+    """Whole matrices (N, K) for an engine."""
+    component = used(design.component())
+    assert isinstance(component, TernaryEngine)
+    return _matrices(component.tables, component.tokens, component.code, component.address_bits, shapes, np.random.default_rng(seed),
+                     errors=False)
+
+
+def ternary_engine(tables: int, **structure: Any) -> Design:
+    """Entry of a :class:`TernaryEngine`."""
+    params: dict[str, Any] = {"tables": tables, **structure}
+    made = SimpleNamespace(**{name: value.default for name, value in signature(TernaryEngine).parameters.items()} | params)
+    step = GROUP * tables
+    most = made.rows
+    shapes = [(21, 2 * step), (1, 3 * step - 2), (2, step), (5, step - 1), (min(40, most), 2 * step - 3)]
+    name = f"ternary_engine_{tables}x{made.tokens}_{made.lanes}" + ("" if made.code == "radix3" else f"_{made.code}")
+    return Design(
+        name=name + f"_counted{made.counters}" * (made.counters > 0),
+        summary=f"Ternary matrix times {made.tokens} int8 vectors, {step * made.tokens} products a cycle, weights "
+                "straight from a memory's port",
+        params={**params, "dsp": False}, component=partial(TernaryEngine, **params),
+        golden=partial(_product, tables, made.acc_bits, made.address_bits, made.length_bits, made.code),
+        stimulus=partial(_matrices, tables, made.tokens, made.code, made.address_bits, shapes),
+        macs={"int8*ternary": step * made.tokens},
+        workload=partial(_matrices, tables, made.tokens, made.code, made.address_bits, [(most, 2 * step)], errors=False))
+
+
+DESIGNS: tuple[Design, ...] = (
+    tlmm_build(4, lanes=2, tokens=2), tlmm_build(1, code="tq1_0"),
+    tlmm_byte_ram(4), tlmm_byte_ram(8),
+    ternary_engine(2, rows=64, tiles=16),
+    ternary_engine(4, tokens=3, lanes=2, code="tq1_0", rows=64, tiles=16),
+)

@@ -1,0 +1,199 @@
+"""Ternary matrix times int8 vectors, weights straight from a memory."""
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from .array_widths import delayed
+from .memory_port import WIDTHS, answer_layout, request_layout
+from .stream import check_positive
+from .tlmm_build import TableBuild, check_code, check_power
+from .tlmm_ram import TlmmByteRam, sum_bits
+
+__all__ = ["PHASES", "TernaryEngine", "command_layout"]
+
+PHASES = ("waiting", "building", "looking", "writing")
+"""Where a cycle of a command went: no weights came; tables were not ready, or a tile's sums on their way; a lookup; sums not taken."""
+
+
+def command_layout(rows: int, tiles: int, address_bits: int) -> data.StructLayout:
+    """A matrix: ``address`` of its first word, its rows and its tiles less one."""
+    return data.StructLayout({"address": address_bits, "last_row": ceil_log2(rows), "last_tile": ceil_log2(tiles)})
+
+
+class TernaryEngine(wiring.Component):
+    """Products of ternary matrices (N, K) in the device's layout with int8 vectors, as fast as the memory gives words.
+
+    For each command the engine reads ``N * tiles`` words of ``tables`` bytes, in bursts that end with a tile, and gives N sums for
+    each of ``tokens`` vectors. It takes ``5 * tables * tiles`` activations of each vector, in the order of K and padded with zeros as
+    :func:`mantissa.ternary_tiles.tile` pads the matrix. The tables of a tile are built while the tile before is looked up, and those of
+    a command's first tiles before the command; words go from the memory's port to the tables through no buffer. A word a cycle,
+    unless a tile has fewer rows than
+    ``256 * tables / lanes``; between tiles there are CYCLES, and one for each doubling of ``tables``.
+    Sums are added up in a memory of ``rows`` words, and leave as the last tile makes them; ``acc_bits`` that are too few wrap.
+
+    ``error`` is set where the memory reported one for a word of the command so far: where it is clear with ``last``, all sums are good.
+    Nothing hangs that the memory's port ends; a memory that is silent is its port's to watch. A command with more rows than ``rows`` is
+    not refused: its sums are wrong. The next command is taken when the last sum is on its way.
+
+    Structure: see :class:`~.tlmm_ram.TlmmByteRam`; K outside, as T-MAC (arXiv 2407.00088) has it.
+
+    Parameters
+    ----------
+    tables
+        Bytes of a word of the memory, 1 to 16, a power of two.
+    tokens
+        Vectors multiplied at a time, which share every word.
+    lanes
+        Tables that are built at a time, a power of two of at most ``tables``.
+    rows, tiles
+        Most of a command, 2 or more.
+    acc_bits
+        Of a sum.
+    address_bits, length_bits
+        Of the memory's port; bursts have at most ``2 ** length_bits`` words, of which ``rows`` must have more.
+    code
+        Of the bytes, as :data:`~.tlmm_build.CODES` has it.
+    counters
+        Bits of counters of the :data:`PHASES` of commands' cycles, 0 for none. They wrap.
+
+    Members
+    -------
+    i_command : ``In(stream.Signature(command_layout(rows, tiles, address_bits)))``
+        Matrices.
+    i_x : ``In(stream.Signature({"x": tokens * signed(8)}))``
+        Activations, one of each vector.
+    o_read, i : ``Out(stream.Signature(request_layout(...)))``, ``In(stream.Signature(answer_layout(8 * tables)))``
+        ``read_requests`` and ``read_data`` of a :class:`~.memory_port.MemoryPort`.
+    o : ``Out(stream.Signature({"sums": tokens * signed(acc_bits), "error": 1, "last": 1}))``
+        Sums of a row; ``last`` ends a command.
+    phases : ``Out({"waiting": counters, ...})``
+        Cycles, by phase; only with ``counters``.
+    """
+    i: stream.Interface
+    i_x: stream.Interface
+    i_command: stream.Interface
+    o: stream.Interface
+    o_read: stream.Interface
+    phases: data.View
+
+    def __init__(self, *, tables: int = 8, tokens: int = 1, lanes: int = 1, rows: int = 4096, tiles: int = 256, acc_bits: int = 24,
+                 address_bits: int = 24, length_bits: int = 4, code: str = "radix3", counters: int = 0) -> None:
+        check_power("Tables", tables)
+        if 8 * tables not in WIDTHS:
+            raise ValueError(f"Tables of an engine must be one of {', '.join(str(bits // 8) for bits in WIDTHS)}, not {tables}")
+        self.tables = tables
+        self.tokens = check_positive("Tokens", tokens)
+        self.lanes = check_power("Lanes of a table build", lanes, tables)
+        self.code = check_code(code)
+        self.rows = check_positive("Rows", rows, 2)
+        self.tiles = check_positive("Tiles", tiles, 2)
+        self.acc_bits = check_positive("Bits of a sum", acc_bits, sum_bits(tables))
+        self.address_bits = check_positive("Address bits", address_bits)
+        self.length_bits = check_positive("Length bits", length_bits)
+        if ceil_log2(rows) <= length_bits:
+            raise ValueError(f"Rows must be more than the {1 << length_bits} words of a burst, not {rows}")
+        self.counters = check_positive("Bits of counters", counters, 0)
+        self.command = command_layout(rows, tiles, address_bits)
+        self.tag = data.StructLayout({"row": ceil_log2(rows), "first": 1, "final": 1, "end": 1, "error": 1})
+        super().__init__({
+            "i_command": In(stream.Signature(self.command)), "i_x": In(stream.Signature(
+                data.StructLayout({"x": data.ArrayLayout(signed(8), tokens)}))),
+            "o_read": Out(stream.Signature(request_layout(address_bits, length_bits))),
+            "i": In(stream.Signature(answer_layout(8 * tables))),
+            "o": Out(stream.Signature(data.StructLayout({"sums": data.ArrayLayout(signed(acc_bits), tokens), "error": 1, "last": 1}))),
+        } | ({"phases": Out(data.StructLayout(dict.fromkeys(PHASES, counters)))} if counters else {}))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shape = {"tokens": self.tokens, "lanes": self.lanes}
+        m.submodules.build = build = TableBuild(self.tables, **shape, code=self.code)
+        m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size)
+        wiring.connect(m, wiring.flipped(self.i_x), build.i)
+        wiring.connect(m, build.o, lookup.i_table)
+        issuing, looking = Signal(), Signal()
+        accept = self.i_command.valid & self.i_command.ready
+        last_row, last_tile = Signal(ceil_log2(self.rows), reset_less=True), Signal(ceil_log2(self.tiles), reset_less=True)
+        m.d.comb += self.i_command.ready.eq(~(issuing | looking))
+        with m.If(~(issuing | looking)):
+            m.d.sync += [last_row.eq(self.i_command.p.last_row), last_tile.eq(self.i_command.p.last_tile)]
+        self._issue(m, accept, issuing, last_row, last_tile)
+        done = self._accumulate(m, lookup.o)
+        self._look(m, lookup.i, accept, looking, last_row, last_tile, done)
+        if self.counters:
+            self._count(m, looking)
+        return m
+
+    def _issue(self, m: Module, accept: Value, issuing: Signal, last_row: Signal, last_tile: Signal) -> None:
+        """Bursts of the command, tile by tile."""
+        bits = self.length_bits
+        burst, tile = Signal(len(last_row) - bits), Signal(len(last_tile))
+        o, address = self.o_read, Signal(self.address_bits, reset_less=True)
+        ends = burst == last_row[bits:]
+        m.d.comb += [o.valid.eq(issuing), o.p.address.eq(address), o.p.length.eq(last_row[:bits] | (~ends).replicate(bits))]
+        with m.If(accept):
+            m.d.sync += [issuing.eq(1), address.eq(self.i_command.p.address)]
+        with m.If(issuing & o.ready):
+            m.d.sync += [burst.eq(burst + 1), address.eq(address + o.p.length + 1), tile.eq(tile + ends)]
+            with m.If(ends & (tile == last_tile)):
+                m.d.sync += issuing.eq(0)
+        with m.If(accept | issuing & o.ready & ends):
+            m.d.sync += burst.eq(0)
+        with m.If(accept):
+            m.d.sync += tile.eq(0)
+
+    def _look(self, m: Module, look: stream.Interface, accept: Value, looking: Signal, last_row: Signal, last_tile: Signal,
+              done: Value) -> None:
+        """Words into lookups; a tile starts when the sums of the one before are kept."""
+        running, row, tile, first, failed = Signal(), Signal(len(last_row)), Signal(len(last_tile)), Signal(), Signal()
+        tag = data.View(self.tag, look.p.tag)
+        taken, ends, final = look.valid & look.ready, row == last_row, tile == last_tile
+        m.d.comb += [
+            self.i.ready.eq(running & look.ready), look.valid.eq(running & self.i.valid), look.p.last.eq(ends),
+            look.p.bytes.as_value().eq(self.i.p.data), tag.row.eq(row), tag.first.eq(first), tag.final.eq(final), tag.end.eq(ends),
+            tag.error.eq(failed | self.i.p.error)]
+        with m.If(taken):
+            m.d.sync += [row.eq(row + 1), failed.eq(failed | self.i.p.error)]
+        with m.If(taken & ends):
+            m.d.sync += [row.eq(0), running.eq(0), first.eq(0)]
+        with m.If(done):
+            m.d.sync += [running.eq(~final), looking.eq(~final), tile.eq(tile + 1)]
+        with m.If(accept):
+            m.d.sync += [looking.eq(1), running.eq(1), first.eq(1), failed.eq(0), tile.eq(0)]
+
+    def _accumulate(self, m: Module, come: stream.Interface) -> Value:
+        """Sums of tiles added up; whether the last one of a tile is kept or about to be given."""
+        width = self.acc_bits
+        m.submodules.kept = kept = memory.Memory(
+            shape=data.ArrayLayout(signed(width), self.tokens), depth=self.rows, init=[], attrs={"no_rw_check": 1})
+        write, read = kept.write_port(), kept.read_port(transparent_for=())
+        o = self.o
+        tag = data.View(self.tag, come.p.tag)
+        advance, valid = Signal(), Signal(2)
+        held = Signal()                                      # what the output's registers have is a sum
+        m.d.comb += [advance.eq(~o.valid | o.ready), come.ready.eq(advance), read.en.eq(advance), read.addr.eq(tag.row)]
+        coming = data.View(self.tag, delayed(m, advance, tag.as_value(), 1, "tag"))
+        now = data.View(self.tag, delayed(m, advance, coming.as_value(), 1, "tag_now"))
+        with m.If(advance):
+            m.d.sync += [valid.eq(Cat(come.valid, valid)), o.valid.eq(valid[1] & now.final), held.eq(valid[1] & ~now.final),
+                         o.p.error.eq(now.error), o.p.last.eq(now.end), write.addr.eq(now.row)]
+        m.d.comb += write.en.eq(held)
+        for b in range(self.tokens):
+            before = Signal(signed(width), name=f"before_{b}", reset_less=True)
+            part = delayed(m, advance, come.p.sums[b], 2, f"part_{b}")
+            total = Signal(signed(width), name=f"total_{b}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += [before.eq(read.data[b]), total.eq(before + part)]
+                with m.If(coming.first):
+                    m.d.sync += before.eq(0)                 # registers have a reset; an adder's operand would need a gate
+            m.d.comb += [write.data[b].eq(total), o.p.sums[b].eq(total)]
+        return advance & valid[1] & now.end
+
+    def _count(self, m: Module, looking: Signal) -> None:
+        i, o = self.i, self.o
+        stalled = o.valid & ~o.ready
+        for name, event in zip(PHASES, (i.ready & ~i.valid, ~i.ready & ~stalled, i.ready & i.valid, stalled), strict=True):
+            with m.If((looking & event) if name != "writing" else event):
+                m.d.sync += self.phases[name].eq(self.phases[name] + 1)
