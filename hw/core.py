@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..fixed import BITS, NAMES
-from ..program import BYTES, Op
+from ..instruction import BYTES
+from ..program import Op
 from ..registers import (
     ACC_BITS,
     LOG_BYTES,
