@@ -59,7 +59,7 @@ class Instruction:
 def _table() -> tuple[Field, ...]:
     layout = [("op", 4, False, 0), ("x", 18, False, 0), ("y", 18, False, 0), ("gain", 18, False, 0), ("residual", 18, False, 0),
               ("memory", 24, False, 0), ("count", 18, False, 1), ("rows", 16, False, 1), ("columns", 16, False, 1), ("tiles", 12, False, 1),
-              ("multiplier", 18, False, 0), ("shift", 8, True, 0), ("eps", 44, False, 0), ("adds", 1, False, 0), ("relu", 1, False, 0)]
+              ("multiplier", 18, False, 0), ("shift", 8, True, 0), ("eps", 32, False, 0), ("adds", 1, False, 0), ("relu", 1, False, 0)]
     return fields_of(layout)
 
 
