@@ -8,6 +8,7 @@ from ..errors import MantissaError
 from . import (
     designs_array,
     designs_array_of,
+    designs_bitlinear,
     designs_block,
     designs_dot,
     designs_dynamic,
@@ -47,6 +48,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "link": designs_link.DESIGNS,
     "formats": designs_formats.DESIGNS,
     "memory": designs_memory.DESIGNS,
+    "bitlinear": designs_bitlinear.DESIGNS,
 }
 """Designs by the module they come from."""
 
