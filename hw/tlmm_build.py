@@ -1,6 +1,7 @@
-"""Tables of ternary sums, filled by the Gray walk."""
+"""Tables of sums of activations under every pattern of trits or bits, filled by the Gray walk."""
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, Signal, signed, unsigned
@@ -12,13 +13,17 @@ from ..ternary import GROUP, gray_walk
 from .array_widths import delayed
 from .stream import check_positive
 
-__all__ = ["CODES", "ENTRY_BITS", "Step", "TableBuild", "address", "check_code", "check_power", "entry_layout", "walk"]
+__all__ = ["CODES", "Code", "Step", "TableBuild", "address", "check_code", "check_power", "entry_layout", "walk"]
 
-CODES = {"radix3": 255, "tq1_0": 1}
-"""Kinds of bytes of five trits, and one byte that no trits make."""
+class Code(NamedTuple):
+    """A kind of bytes: ``group`` weights each, sums of that many int8 activations of ``bits``, and a byte that no weights make."""
+    group: int
+    bits: int
+    nothing: int
 
-ENTRY_BITS = 11
-"""Bits of a sum of five int8 activations."""
+
+CODES = {"radix3": Code(GROUP, 11, 255), "tq1_0": Code(GROUP, 11, 1), "bits": Code(8, 12, 0)}
+"""Five trits, in radix 3 or as TQ1_0 has them, or eight bits of a plane, the first least significant."""
 
 _ELEMENTS = 8                                               # places of an activation group
 
@@ -53,13 +58,18 @@ def address(index: int, code: str) -> int:
 
 
 def walk(code: str) -> list[Step]:
-    """Steps from an empty sum through every entry and back, so that the next table starts with nothing.
+    """256 steps from an empty sum through every entry and back, so that the next table starts with nothing.
 
+    Of bits: the Gray code, which is cyclic; its sums are of the activations whose bit is set. Of trits:
     Five steps down to the sum of all, negated, which is the walk's first entry; the walk; five steps down from the sum of all, its last;
     four that add the place after the last activation, where nothing is ever written, so that there are 256. Sums on the way are written
     where no byte looks.
     """
-    nothing = CODES[check_code(code)]
+    nothing = CODES[check_code(code)].nothing
+    if code == "bits":
+        gray = [n ^ n >> 1 for n in range(256)]
+        turned = [(after, (before ^ after).bit_length() - 1) for before, after in pairwise([*gray, 0])]
+        return [Step(byte, element, byte >> element & 1 ^ 1) for byte, element in turned]
     down = [Step(nothing, i, 1) for i in range(GROUP)]
     steps = list(gray_walk(GROUP))
     first = down[-1]._replace(byte=address(steps[0].entry, code))
@@ -67,21 +77,21 @@ def walk(code: str) -> list[Step]:
     return [*down[:-1], first, *rest, *down, *[Step(nothing, GROUP, 0)] * 4]
 
 
-def entry_layout(tables: int, tokens: int, lanes: int) -> data.StructLayout:
+def entry_layout(tables: int, tokens: int, lanes: int, code: str) -> data.StructLayout:
     """A write into ``lanes`` of ``tables``: those that are ``table`` modulo ``tables / lanes``. ``last`` ends the set."""
     groups = tables // lanes
     return data.StructLayout({
         **({"table": ceil_log2(groups)} if groups > 1 else {}), "byte": 8,
-        "sums": data.ArrayLayout(signed(ENTRY_BITS), lanes * tokens), "last": 1})
+        "sums": data.ArrayLayout(signed(CODES[code].bits), lanes * tokens), "last": 1})
 
 
 class TableBuild(wiring.Component):
-    """Every signed sum of five activations, for a set of tables at a time, as writes into :class:`~.tlmm_ram.TlmmByteRam`.
+    """Every signed sum of five activations, or every sum of some of eight, for a set of tables at a time.
 
-    A set takes ``5 * tables`` activations, of ``tokens`` tokens side by side, in the order of K, and ``256 * tables / lanes`` cycles: one
-    adder for a lane and token, 243 entries in reflected ternary Gray order and 13 steps that bring the sum there and back to zero (no
-    entry is loaded, so the adder needs no multiplexer; these steps write an entry that no byte has). The next set's activations are
-    taken while one is built. The order within a set and the way back are ours; one adder a table is what TeLLMe leaves open.
+    It gives writes into :class:`~.tlmm_ram.TlmmByteRam`. A set takes five (eight, of bits) activations a table, of ``tokens`` tokens side
+    by side, in the order of K, and ``256 * tables / lanes`` cycles: one adder for a lane and token, and the steps of :func:`walk`. No
+    entry is loaded, so that the adder needs no multiplexer, and a counter that wraps is all the control there is. The next set's
+    activations are taken while one is built. The order within a set and the way back are ours; TeLLMe leaves both open.
 
     Parameters
     ----------
@@ -97,7 +107,7 @@ class TableBuild(wiring.Component):
     -------
     i : ``In(stream.Signature({"x": tokens * signed(8)}))``
         Activations.
-    o : ``Out(stream.Signature(entry_layout(tables, tokens, lanes)))``
+    o : ``Out(stream.Signature(entry_layout(tables, tokens, lanes, code)))``
         Entries: ``table`` of each lane, ``byte``, ``sums`` lane by lane, tokens within.
     """
     i: stream.Interface
@@ -110,7 +120,7 @@ class TableBuild(wiring.Component):
         self.code = check_code(code)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"x": data.ArrayLayout(signed(8), tokens)}))),
-            "o": Out(stream.Signature(entry_layout(tables, tokens, lanes))),
+            "o": Out(stream.Signature(entry_layout(tables, tokens, lanes, code))),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -128,7 +138,7 @@ class TableBuild(wiring.Component):
         taken = self.i.valid & self.i.ready
         apart = filled[table_bits:] ^ at[8 + group_bits:]
         write = kept.write_port(granularity=8 * self.tokens)
-        ends = element == GROUP - 1
+        ends = element == CODES[self.code].group - 1
         m.d.comb += [self.i.ready.eq(apart != 2), write.addr.eq(Cat(element, filled[:group_bits], filled[table_bits])),
                      write.data.eq(self.i.payload.as_value().replicate(self.lanes)),
                      write.en.eq(taken << filled[group_bits:table_bits])]
@@ -154,7 +164,7 @@ class TableBuild(wiring.Component):
         carry = delayed(m, advance, minus, 1, "minus")
         for n in range(self.lanes * self.tokens):
             a = Signal(signed(9), name=f"a_{n}", reset_less=True)
-            total = Signal(signed(ENTRY_BITS), name=f"sum_{n}")
+            total = Signal(signed(CODES[self.code].bits), name=f"sum_{n}")
             sign = read.data[8 * n + 7]
             with m.If(advance):
                 m.d.sync += a.eq(Cat(read.data[8 * n:8 * n + 8], sign) ^ minus.replicate(9))

@@ -7,20 +7,20 @@ from amaranth.lib.wiring import In, Out
 
 from .array_widths import delayed, levels, pipelined_sum
 from .stream import check_positive
-from .tlmm_build import ENTRY_BITS, check_power, entry_layout
+from .tlmm_build import CODES, check_code, check_power, entry_layout
 
 __all__ = ["TlmmByteRam", "sum_bits"]
 
 
-def sum_bits(tables: int) -> int:
+def sum_bits(tables: int, code: str = "radix3") -> int:
     """Bits of the sum of an entry of every table."""
-    return ENTRY_BITS + levels(tables)
+    return CODES[code].bits + levels(tables)
 
 
 class TlmmByteRam(wiring.Component):
-    """Sums of ``5 * tables`` activations under ternary weights, one output a cycle: each byte of weights is an address.
+    """Sums of ``5 * tables`` activations under ternary weights (of ``8 * tables`` under bits), one output a cycle: each byte is an address.
 
-    Tables are 256 entries of 11 bits, twice: one set is written while the other is looked up. A set is ready when the entry marked
+    Tables are 256 entries of 11 or 12 bits, twice: one set is written while the other is looked up. A set is ready when the entry marked
     ``last`` is in, and free again when the weights marked ``last`` are; sets take turns. Entries that are not written keep what they
     had. One lookup a cycle; latency two cycles and one for each level of the tree that adds ``tables`` entries.
 
@@ -31,34 +31,35 @@ class TlmmByteRam(wiring.Component):
 
     Parameters
     ----------
-    tables, tokens, lanes
+    tables, tokens, lanes, code
         As of :class:`~.tlmm_build.TableBuild`.
     tag
         Bits that go along with a lookup.
 
     Members
     -------
-    i_table : ``In(stream.Signature(entry_layout(tables, tokens, lanes)))``
+    i_table : ``In(stream.Signature(entry_layout(tables, tokens, lanes, code)))``
         Entries.
     i : ``In(stream.Signature({"bytes": tables * unsigned(8), "last": 1, "tag": tag}))``
         Weights of one output: a byte a table. No ``tag`` where it has no bits.
-    o : ``Out(stream.Signature({"sums": tokens * signed(sum_bits(tables)), "tag": tag}))``
+    o : ``Out(stream.Signature({"sums": tokens * signed(sum_bits(tables, code)), "tag": tag}))``
         Sums, in order.
     """
     i: stream.Interface
     i_table: stream.Interface
     o: stream.Interface
 
-    def __init__(self, tables: int, *, tokens: int = 1, lanes: int = 1, tag: int = 0) -> None:
+    def __init__(self, tables: int, *, tokens: int = 1, lanes: int = 1, code: str = "radix3", tag: int = 0) -> None:
         self.tables = check_power("Tables", tables)
         self.tokens = check_positive("Tokens", tokens)
         self.lanes = check_power("Lanes of a table build", lanes, self.tables)
+        self.code = check_code(code)
         self.tag = check_positive("Tag", tag, 0)
         rider = {"tag": tag} if tag else {}
         super().__init__({
-            "i_table": In(stream.Signature(entry_layout(tables, tokens, lanes))),
+            "i_table": In(stream.Signature(entry_layout(tables, tokens, lanes, code))),
             "i": In(stream.Signature(data.StructLayout({"bytes": data.ArrayLayout(unsigned(8), tables), "last": 1} | rider))),
-            "o": Out(stream.Signature(data.StructLayout({"sums": data.ArrayLayout(signed(sum_bits(tables)), tokens)} | rider))),
+            "o": Out(stream.Signature(data.StructLayout({"sums": data.ArrayLayout(signed(sum_bits(tables, code)), tokens)} | rider))),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -89,7 +90,7 @@ class TlmmByteRam(wiring.Component):
         """Entries, token by token, of table ``t`` at its byte."""
         groups = self.tables // self.lanes
         m.submodules[f"table_{t}"] = store = memory.Memory(
-            shape=data.ArrayLayout(signed(ENTRY_BITS), self.tokens), depth=512, init=[], attrs={"no_rw_check": 1})
+            shape=data.ArrayLayout(signed(CODES[self.code].bits), self.tokens), depth=512, init=[], attrs={"no_rw_check": 1})
         write, read = store.write_port(), store.read_port(transparent_for=())
         entry = self.i_table.p
         first = t // groups * self.tokens
