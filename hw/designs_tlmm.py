@@ -48,16 +48,18 @@ def _build(tables: int, lanes: int, code: str, streams: Streams) -> Streams:
 def tlmm_build(tables: int, **structure: Any) -> Design:
     """Entry of a :class:`TableBuild`."""
     params = {"tables": tables, **structure}
-    tokens, lanes, code = (structure.get(name, other) for name, other in (("tokens", 1), ("lanes", 1), ("code", "radix3")))
+    given = {"tokens": 1, "lanes": 1, "code": "radix3", "cells": True} | structure
+    tokens, lanes, code, cells = (given[name] for name in ("tokens", "lanes", "code", "cells"))
     return Design(
-        name=f"tlmm_build_{tables}x{tokens}_{lanes}" + ("" if code == "radix3" else f"_{code}"),
+        name=f"tlmm_build_{tables}x{tokens}_{lanes}" + ("" if code == "radix3" else f"_{code}") + ("" if cells else "_portable"),
         summary=f"Builder of {tables * tokens} tables of {CODES[code].group} activations by the Gray walk, {lanes * tokens} at a time, "
                 f"{code} bytes",
-        params=params, component=partial(TableBuild, **params), golden=partial(_build, tables, lanes, code),
+        params=params, component=partial(TableBuild, **params), family="ecp5" if cells else None,
+        twin=partial(TableBuild, **{**params, "cells": False}) if cells else None, golden=partial(_build, tables, lanes, code),
         stimulus=lambda rng: {"i": {"x": _activations(rng, 4, CODES[code].group * tables, tokens).reshape(-1, tokens)}})
 
 
-def _lookup(tables: int, tokens: int, lanes: int, streams: Streams) -> Streams:
+def _lookup(tables: int, tokens: int, lanes: int, ports: int, streams: Streams) -> Streams:
     """Sets of entries as they are written, and as each is looked up."""
     entries, i = streams["i_table"], streams["i"]
     kept = np.zeros((2, tables, 256, tokens), np.int64)
@@ -69,14 +71,14 @@ def _lookup(tables: int, tokens: int, lanes: int, streams: Streams) -> Streams:
             table = int(entries["table"][k]) if groups > 1 else 0
             kept[n % 2, table::groups, entries["byte"][k]] = np.reshape(entries["sums"][k], (lanes, tokens))
         at = stop
-        chosen = np.asarray(i["bytes"][begin:end + 1])
-        out.append(kept[n % 2][np.arange(tables), chosen].sum(axis=1))
+        chosen = np.reshape(i["bytes"][begin:end + 1], (-1, ports, tables))
+        out.append(kept[n % 2][np.arange(tables), chosen].sum(axis=2).reshape(len(chosen), -1))
         begin = end + 1
     tag = {"tag": np.asarray(i["tag"])} if "tag" in i else {}
     return {"o": {"sums": np.concatenate(out), **tag}}
 
 
-def _lookups(tables: int, tokens: int, lanes: int, tag: int, rng: np.random.Generator) -> Streams:
+def _lookups(tables: int, tokens: int, lanes: int, ports: int, tag: int, rng: np.random.Generator) -> Streams:
     """Four sets: two of every entry, which are looked up at every byte, and two of a few entries and lookups."""
     groups = tables // lanes
     order = [np.repeat(np.arange(groups), 256)] * 2 + [np.arange(groups), np.arange(groups)]
@@ -89,8 +91,8 @@ def _lookups(tables: int, tokens: int, lanes: int, tag: int, rng: np.random.Gene
     looks = [256, 300, 1, 7]
     ends = np.zeros(sum(looks), np.int64)
     ends[np.cumsum(looks) - 1] = 1
-    bytes_ = rng.integers(0, 256, (len(ends), tables))
-    for t in range(tables):
+    bytes_ = rng.integers(0, 256, (len(ends), tables * ports))
+    for t in range(tables * ports):
         bytes_[:256, t] = rng.permutation(256)
     rider = {"tag": rng.integers(0, 1 << tag, len(ends))} if tag else {}
     table = {"table": np.concatenate(order)} if groups > 1 else {}
@@ -98,26 +100,27 @@ def _lookups(tables: int, tokens: int, lanes: int, tag: int, rng: np.random.Gene
             "i": {"bytes": bytes_, "last": ends, **rider}}
 
 
-def tlmm_byte_ram(tables: int, *, tokens: int = 1, lanes: int = 1, tag: int = 0) -> Design:
+def tlmm_byte_ram(tables: int, *, tokens: int = 1, lanes: int = 1, ports: int = 1, tag: int = 0) -> Design:
     """Entry of a :class:`TlmmByteRam`."""
-    params: dict[str, Any] = {"tables": tables, "tokens": tokens, "lanes": lanes, "tag": tag}
+    params: dict[str, Any] = {"tables": tables, "tokens": tokens, "lanes": lanes, "ports": ports, "tag": tag}
     return Design(
-        name=f"tlmm_byte_ram_{tables}x{tokens}" + f"_{lanes}" * (lanes > 1),
-        summary=f"Sums of {GROUP * tables} activations of {tokens} vectors under ternary weights, bytes address tables in block RAM",
-        params={**params, "dsp": False}, component=partial(TlmmByteRam, **params), golden=partial(_lookup, tables, tokens, lanes),
-        stimulus=partial(_lookups, tables, tokens, lanes, tag), macs={"int8*ternary": GROUP * tables * tokens},
-        workload=partial(_steady, tables, tokens, lanes, tag))
+        name=f"tlmm_byte_ram_{tables}x{tokens}" + f"_{lanes}" * (lanes > 1) + "_dual" * (ports == 2),
+        summary=f"Sums of {GROUP * tables} activations of {tokens} vectors under ternary weights, bytes address tables in "
+                + ("true dual-port " if ports == 2 else "") + "block RAM",
+        params={**params, "dsp": False}, component=partial(TlmmByteRam, **params), golden=partial(_lookup, tables, tokens, lanes, ports),
+        stimulus=partial(_lookups, tables, tokens, lanes, ports, tag), macs={"int8*ternary": GROUP * tables * tokens * ports},
+        workload=partial(_steady, tables, tokens, lanes, ports, tag))
 
 
-def _steady(tables: int, tokens: int, lanes: int, tag: int, rng: np.random.Generator) -> Streams:
+def _steady(tables: int, tokens: int, lanes: int, ports: int, tag: int, rng: np.random.Generator) -> Streams:
     """One set of a single entry, and then lookups alone."""
-    few = _lookups(tables, tokens, lanes, tag, rng)
+    few = _lookups(tables, tokens, lanes, ports, tag, rng)
     end = int(np.flatnonzero(few["i_table"]["last"])[0])
     ends = np.zeros(1000, np.int64)
     ends[-1] = 1
     rider = {"tag": np.zeros(1000, np.int64)} if tag else {}
     return {"i_table": {name: column[end:end + 1] for name, column in few["i_table"].items()},
-            "i": {"bytes": rng.integers(0, 256, (1000, tables)), "last": ends, **rider}}
+            "i": {"bytes": rng.integers(0, 256, (1000, tables * ports)), "last": ends, **rider}}
 
 
 def _bursts(at: int, words: int, tiles: int, longest: int) -> list[tuple[int, int]]:
@@ -229,11 +232,12 @@ def ternary_engine(tables: int, **structure: Any) -> Design:
     made = _made(params)
     step = CODES[made.code].group * tables
     most = made.rows
-    shapes = [(21, 2 * step), (1, 3 * step - 2), (2, step), (5, step - 1), (min(40, most), 2 * step - 3)]
+    shapes = [(21, 2 * step), (1, 3 * step - 2), (2, step), (5, step - 1), (min(32, most), 2 * step - 3)]
     weights = "ternary" if made.code != "bits" else f"INT{made.planes}"
     name = f"{weights.lower()}_engine_{tables}x{made.tokens}_{made.lanes}" + "_tq1_0" * (made.code == "tq1_0")
     return Design(
-        name=name + f"_counted{made.counters}" * (made.counters > 0),
+        name=name + f"_counted{made.counters}" * (made.counters > 0) + ("" if made.cells else "_portable"),
+        family="ecp5" if made.cells else None, twin=partial(TernaryEngine, **{**params, "cells": False}) if made.cells else None,
         summary=f"Matrix of {weights} times {made.tokens} int8 vectors by table lookup, weights straight from a memory's port",
         params={**params, "dsp": False}, component=partial(TernaryEngine, **params), golden=partial(_product, made),
         stimulus=partial(_matrices, made, shapes),
@@ -242,8 +246,8 @@ def ternary_engine(tables: int, **structure: Any) -> Design:
 
 
 DESIGNS: tuple[Design, ...] = (
-    tlmm_build(2, tokens=2), tlmm_build(1, code="tq1_0"), tlmm_build(2, lanes=2, code="bits"),
-    tlmm_byte_ram(2), tlmm_byte_ram(4),
-    ternary_engine(2, rows=64, tiles=16), ternary_engine(2, tokens=2, lanes=2, code="tq1_0", rows=64, tiles=16),
-    ternary_engine(2, code="bits", planes=2, rows=64, tiles=16), ternary_engine(1, code="bits", planes=4, rows=64, tiles=16),
+    tlmm_build(2, tokens=2), tlmm_build(1, code="tq1_0", cells=False), tlmm_build(2, lanes=2, code="bits"),
+    tlmm_byte_ram(4), tlmm_byte_ram(2, tokens=2, lanes=2, ports=2),
+    ternary_engine(2, rows=32, tiles=16), ternary_engine(2, tokens=2, lanes=2, code="tq1_0", rows=32, tiles=16, cells=False),
+    ternary_engine(1, code="bits", planes=2, rows=32, tiles=16), ternary_engine(1, code="bits", planes=4, rows=32, tiles=16, cells=False),
 )

@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .array_widths import delayed
+from .carry import Chain
+from .count_up import count_up, loaded
 from .memory_port import WIDTHS, answer_layout, request_layout
 from .stream import check_positive
 from .tlmm_build import TableBuild, check_code, check_power
@@ -50,7 +52,7 @@ class TernaryEngine(wiring.Component):
     lanes
         Tables that are built at a time, a power of two of at most ``tables``.
     rows, tiles
-        Most of a command, 2 or more.
+        Most of a command; powers of two, tiles 2 or more.
     acc_bits
         Of a sum.
     address_bits, length_bits
@@ -62,6 +64,8 @@ class TernaryEngine(wiring.Component):
         each plane, the sign's first; activations are eight a table.
     counters
         Bits of counters of the :data:`PHASES` of commands' cycles, 0 for none. They wrap.
+    cells
+        Whether to instantiate the ECP5's carry cells, or their description.
 
     Members
     -------
@@ -84,7 +88,8 @@ class TernaryEngine(wiring.Component):
     phases: data.View
 
     def __init__(self, *, tables: int = 8, tokens: int = 1, lanes: int = 1, rows: int = 4096, tiles: int = 256, acc_bits: int = 24,
-                 address_bits: int = 24, length_bits: int = 4, code: str = "radix3", planes: int = 1, counters: int = 0) -> None:
+                 address_bits: int = 24, length_bits: int = 4, code: str = "radix3", planes: int = 1, counters: int = 0,
+                 cells: bool = True) -> None:
         check_power("Tables", tables)
         if 8 * tables not in WIDTHS:
             raise ValueError(f"Tables of an engine must be one of {', '.join(str(bits // 8) for bits in WIDTHS)}, not {tables}")
@@ -92,8 +97,8 @@ class TernaryEngine(wiring.Component):
         self.tokens = check_positive("Tokens", tokens)
         self.lanes = check_power("Lanes of a table build", lanes, tables)
         self.code = check_code(code)
-        self.rows = check_positive("Rows", rows, 2)
-        self.tiles = check_positive("Tiles", tiles, 2)
+        self.rows = check_power("Rows", rows, 1 << 20)
+        self.tiles = check_power("Tiles", tiles, 1 << 20)
         self.address_bits = check_positive("Address bits", address_bits)
         self.length_bits = check_positive("Length bits", length_bits)
         if ceil_log2(rows) <= length_bits:
@@ -101,6 +106,7 @@ class TernaryEngine(wiring.Component):
         if not isinstance(planes, int) or not 1 <= planes <= (4 if code == "bits" else 1):
             raise ValueError(f"Planes must be 1 to 4 of bits and 1 of trits, not {planes!r}")
         self.planes = planes
+        self.cells = cells
         self.acc_bits = check_positive("Bits of a sum", acc_bits, sum_bits(tables, code) + planes - 1)
         self.counters = check_positive("Bits of counters", counters, 0)
         self.command = command_layout(rows, tiles, address_bits, planes)
@@ -117,14 +123,15 @@ class TernaryEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shape = {"tokens": self.tokens, "lanes": self.lanes, "code": self.code}
-        m.submodules.build = build = TableBuild(self.tables, **shape)
+        m.submodules.build = build = TableBuild(self.tables, **shape, cells=self.cells)
         m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size)
         wiring.connect(m, wiring.flipped(self.i_x), build.i)
         wiring.connect(m, build.o, lookup.i_table)
-        issuing, looking = Signal(), Signal()
+        issuing, looking, begin = Signal(), Signal(), Signal()
         accept = self.i_command.valid & self.i_command.ready
         last_row, last_tile = Signal(ceil_log2(self.rows), reset_less=True), Signal(ceil_log2(self.tiles), reset_less=True)
         m.d.comb += self.i_command.ready.eq(~(issuing | looking))
+        m.d.sync += begin.eq(accept)
         with m.If(~(issuing | looking)):
             m.d.sync += [last_row.eq(self.i_command.p.last_row), last_tile.eq(self.i_command.p.last_tile)]
         last_word = last_row
@@ -132,58 +139,62 @@ class TernaryEngine(wiring.Component):
             last_word = Signal(ceil_log2(self.rows * self.planes), reset_less=True)
             with m.If(~(issuing | looking)):
                 m.d.sync += last_word.eq(self.i_command.p.last_word)
-        self._issue(m, accept, issuing, last_word, last_tile)
+        self._issue(m, accept, begin, issuing, last_word, last_tile)
         done = self._accumulate(m, lookup.o)
-        self._look(m, lookup.i, accept, looking, last_row, last_tile, done)
+        self._look(m, lookup.i, accept, begin, looking, last_row, last_tile, done)
         if self.counters:
             self._count(m, looking)
         return m
 
-    def _issue(self, m: Module, accept: Value, issuing: Signal, last_word: Signal, last_tile: Signal) -> None:
+    def _issue(self, m: Module, accept: Value, begin: Value, issuing: Signal, last_word: Signal, last_tile: Signal) -> None:
         """Bursts of the command, tile by tile."""
-        bits = self.length_bits
-        burst, tile = Signal(len(last_word) - bits), Signal(len(last_tile))
-        o, address = self.o_read, Signal(self.address_bits, reset_less=True)
-        ends = burst == last_word[bits:]
-        m.d.comb += [o.valid.eq(issuing), o.p.address.eq(address), o.p.length.eq(last_word[:bits] | (~ends).replicate(bits))]
-        with m.If(accept):
-            m.d.sync += [issuing.eq(1), address.eq(self.i_command.p.address)]
-        with m.If(issuing & o.ready):
-            m.d.sync += [burst.eq(burst + 1), address.eq(address + o.p.length + 1), tile.eq(tile + ends)]
-            with m.If(ends & (tile == last_tile)):
-                m.d.sync += issuing.eq(0)
-        with m.If(accept | issuing & o.ready & ends):
-            m.d.sync += burst.eq(0)
-        with m.If(accept):
-            m.d.sync += tile.eq(0)
+        bits, o, address = self.length_bits, self.o_read, Signal(self.address_bits, reset_less=True)
+        fires, ends = issuing & o.ready, Signal()
+        _, burst_ends = count_up(m, "burst", last_word[bits:], begin | fires & ends, fires, cells=self.cells)
+        _, tile_ends = count_up(m, "tile_asked", last_tile, begin, fires & ends, cells=self.cells)
+        low, base = Signal(bits + 1), self.i_command.p.address
+        m.d.comb += [ends.eq(burst_ends), o.valid.eq(issuing), o.p.address.eq(address),
+                     o.p.length.eq(last_word[:bits] | (~ends).replicate(bits)),
+                     low.eq(address[:bits] + o.p.length + 1)]
+        chain = Chain(m, "address_next", cells=self.cells)
+        upper = chain.add([loaded(accept, bit, value) for bit, value in zip(address[bits:], base[bits:], strict=True)], [],
+                          self.address_bits - bits, carry=low[bits] & ~accept)
+        chain.close()
+        with m.If(accept | fires):
+            m.d.sync += address.eq(Cat(Mux(accept, base[:bits], low[:bits]), upper))
+        with m.If(begin):
+            m.d.sync += issuing.eq(1)
+        with m.If(fires & ends & tile_ends):
+            m.d.sync += issuing.eq(0)
 
-    def _look(self, m: Module, look: stream.Interface, accept: Value, looking: Signal, last_row: Signal, last_tile: Signal,
+    def _look(self, m: Module, look: stream.Interface, accept: Value, begin: Value, looking: Signal, last_row: Signal, last_tile: Signal,
               done: Value) -> None:
         """Words into lookups; a tile starts when the sums of the one before are kept."""
-        running, row, tile, first, failed = Signal(), Signal(len(last_row)), Signal(len(last_tile)), Signal(), Signal()
+        running, first, failed, plane = Signal(), Signal(), Signal(), Signal(range(self.planes))
         tag = data.View(self.tag, look.p.tag)
-        taken, final = look.valid & look.ready, tile == last_tile
-        plane = Signal(range(self.planes))
-        low = plane == self.planes - 1
-        ends = (row == last_row) & low
+        taken, low, ends = look.valid & look.ready, plane == self.planes - 1, Signal()
+        row, row_ends = count_up(m, "row", last_row, begin | taken & ends, taken & low, cells=self.cells)
+        _, final = count_up(m, "tile", last_tile, begin, done, cells=self.cells)
+        m.d.comb += [
+            ends.eq(row_ends & low), self.i.ready.eq(running & look.ready), look.valid.eq(running & self.i.valid), look.p.last.eq(ends),
+            look.p.bytes.as_value().eq(self.i.p.data), tag.row.eq(row), tag.first.eq(first), tag.final.eq(final), tag.end.eq(ends),
+            tag.error.eq(failed | self.i.p.error)]
         if self.planes > 1:
             m.d.comb += [tag.top.eq(plane == 0), tag.low.eq(low)]
             with m.If(taken):
                 m.d.sync += plane.eq(plane + 1)
-            with m.If(accept | taken & low):
+            with m.If(begin | taken & low):
                 m.d.sync += plane.eq(0)
-        m.d.comb += [
-            self.i.ready.eq(running & look.ready), look.valid.eq(running & self.i.valid), look.p.last.eq(ends),
-            look.p.bytes.as_value().eq(self.i.p.data), tag.row.eq(row), tag.first.eq(first), tag.final.eq(final), tag.end.eq(ends),
-            tag.error.eq(failed | self.i.p.error)]
         with m.If(taken):
-            m.d.sync += [row.eq(row + low), failed.eq(failed | self.i.p.error)]
+            m.d.sync += failed.eq(failed | self.i.p.error)
         with m.If(taken & ends):
-            m.d.sync += [row.eq(0), running.eq(0), first.eq(0)]
+            m.d.sync += [running.eq(0), first.eq(0)]
         with m.If(done):
-            m.d.sync += [running.eq(~final), looking.eq(~final), tile.eq(tile + 1)]
+            m.d.sync += [running.eq(~final), looking.eq(~final)]
         with m.If(accept):
-            m.d.sync += [looking.eq(1), running.eq(1), first.eq(1), failed.eq(0), tile.eq(0)]
+            m.d.sync += looking.eq(1)
+        with m.If(begin):
+            m.d.sync += [running.eq(1), first.eq(1), failed.eq(0)]
 
     def _accumulate(self, m: Module, come: stream.Interface) -> Value:
         """Sums of tiles added up; whether the last one of a tile is kept or about to be given."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..ternary import GROUP, gray_walk
 from .array_widths import delayed
+from .carry import Chain, Term, plain
 from .stream import check_positive
 
 __all__ = ["CODES", "Code", "Step", "TableBuild", "address", "check_code", "check_power", "entry_layout", "walk"]
@@ -102,6 +103,8 @@ class TableBuild(wiring.Component):
         ``p * tables / lanes`` on.
     code
         Bytes that address the tables, of :data:`CODES`.
+    cells
+        Whether to instantiate the ECP5's carry cells, or their description.
 
     Members
     -------
@@ -113,11 +116,12 @@ class TableBuild(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, tables: int, *, tokens: int = 1, lanes: int = 1, code: str = "radix3") -> None:
+    def __init__(self, tables: int, *, tokens: int = 1, lanes: int = 1, code: str = "radix3", cells: bool = True) -> None:
         self.tables = check_power("Tables", tables)
         self.tokens = check_positive("Tokens", tokens)
         self.lanes = check_power("Lanes of a table build", lanes, self.tables)
         self.code = check_code(code)
+        self.cells = cells
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"x": data.ArrayLayout(signed(8), tokens)}))),
             "o": Out(stream.Signature(entry_layout(tables, tokens, lanes, code))),
@@ -136,10 +140,13 @@ class TableBuild(wiring.Component):
         # Sets taken and built, modulo four: what differs is there, two apart is full.
         element, filled, at = Signal(3), Signal(table_bits + 2), Signal(8 + group_bits + 2)
         taken = self.i.valid & self.i.ready
-        apart = filled[table_bits:] ^ at[8 + group_bits:]
+        turn = at[8 + group_bits:]
+        left, read_by = Signal(2), Signal(2)                  # ``turn`` as late as the activations are read
+        apart = filled[table_bits:] ^ turn
         write = kept.write_port(granularity=8 * self.tokens)
         ends = element == CODES[self.code].group - 1
-        m.d.comb += [self.i.ready.eq(apart != 2), write.addr.eq(Cat(element, filled[:group_bits], filled[table_bits])),
+        m.d.comb += [self.i.ready.eq((filled[table_bits:] ^ read_by) != 2),
+                     write.addr.eq(Cat(element, filled[:group_bits], filled[table_bits])),
                      write.data.eq(self.i.payload.as_value().replicate(self.lanes)),
                      write.en.eq(taken << filled[group_bits:table_bits])]
         with m.If(taken):
@@ -150,26 +157,28 @@ class TableBuild(wiring.Component):
         advance, there = Signal(), apart.any()
         with m.If(advance & there):
             m.d.sync += at.eq(at + 1)
+        with m.If(advance):
+            m.d.sync += [left.eq(turn), read_by.eq(left)]
         group = at[8:8 + group_bits]
         asked, read = rom.read_port(), kept.read_port(transparent_for=())
         about = Cat(at[:8 + group_bits].all(), group)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), asked.addr.eq(at), asked.en.eq(advance),
                      read.en.eq(advance), read.addr.eq(Cat(asked.data.element, delayed(m, advance, at[8:9 + group_bits], 1, "place")))]
         valid = Signal(3)
-        minus = delayed(m, advance, asked.data.minus, 1, "minus_read")
         byte = delayed(m, advance, asked.data.byte, 3, "byte")
         about = delayed(m, advance, about, 4, "about")
+        minus = delayed(m, advance, asked.data.minus, 2, "minus")
         with m.If(advance):
             m.d.sync += Cat(valid, self.o.valid).eq(Cat(there, valid))
-        carry = delayed(m, advance, minus, 1, "minus")
+        bits = CODES[self.code].bits
         for n in range(self.lanes * self.tokens):
-            a = Signal(signed(9), name=f"a_{n}", reset_less=True)
-            total = Signal(signed(CODES[self.code].bits), name=f"sum_{n}")
-            sign = read.data[8 * n + 7]
-            with m.If(advance):
-                m.d.sync += a.eq(Cat(read.data[8 * n:8 * n + 8], sign) ^ minus.replicate(9))
+            a = delayed(m, advance, read.data[8 * n:8 * n + 8], 1, f"a_{n}")
+            total, chain = Signal(signed(bits), name=f"sum_{n}"), Chain(m, f"add_{n}", cells=self.cells)
+            turned = [Term(0b0110, (a[min(k, 7)], minus)) for k in range(bits)]
+            after = chain.add([plain(bit) for bit in total], turned, bits, carry=minus)
+            chain.close()
             with m.If(advance & valid[2]):
-                m.d.sync += total.eq((Cat(Const(1), total).as_signed() + Cat(carry, a).as_signed()) >> 1)
+                m.d.sync += total.eq(Cat(after))
             m.d.comb += self.o.p.sums[n].eq(total)
         m.d.comb += [self.o.p.byte.eq(byte), self.o.p.last.eq(about[0])]
         if groups > 1:
