@@ -6,6 +6,7 @@ A port's five streams have no order between reads and writes, and a golden funct
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from amaranth.hdl import Module
@@ -18,8 +19,11 @@ from .memory_onchip import OnChip
 from .memory_order import InOrder
 from .memory_pieces import Pieces
 from .memory_wide import Wider
+from .sdram import Sdram
+from .sdram_strict import StrictSdram
+from .sdram_timing import CLASS_7, SMALL
 
-__all__ = ["DESIGNS", "Ordered"]
+__all__ = ["DESIGNS", "Ordered", "Strict"]
 
 COUNT = 150
 
@@ -50,6 +54,28 @@ class Ordered(wiring.Component):
         for name, member in self.signature.members.items():
             ours, its = wiring.flipped(getattr(self, name)), getattr(self.order, name)
             wiring.connect(m, ours, its) if member.flow is wiring.In else wiring.connect(m, its, ours)
+        return m
+
+
+class Strict(wiring.Component):
+    """The SDRAM controller with a small chip that spoils what is read if it is treated wrongly.
+
+    Members
+    -------
+    port : ``In(MemoryPort(8, length_bits, 16))``
+    """
+
+    def __init__(self, *, length_bits: int) -> None:
+        timing = replace(CLASS_7, power_up=200_000, refresh=1_000_000)         # 20 cycles, and 100 from refresh to refresh
+        self.controller = Sdram(clock_hz=100_000_000, timing=timing, geometry=SMALL, length_bits=length_bits)
+        self.chip = StrictSdram(cycles=self.controller.cycles, geometry=SMALL)
+        super().__init__({"port": self.controller.signature.members["port"]})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.controller, m.submodules.chip = self.controller, self.chip
+        wiring.connect(m, wiring.flipped(self.port), self.controller.port)
+        wiring.connect(m, self.controller.pins, self.chip.pins)
         return m
 
 
@@ -135,6 +161,10 @@ def _guarded() -> wiring.Component:
                    Guard(address_bits=6, length_bits=3, data_bits=8, words=50, patience=16))
 
 
+def _sdram() -> wiring.Component:
+    return Ordered(Strict(length_bits=5))
+
+
 DESIGNS: tuple[Design, ...] = (
     Design(name="memory_pieces", summary="Bursts cut at multiples of 8 words",
            params={"address_bits": 8, "length_bits": 5, "words": 8}, component=partial(Pieces, address_bits=8, length_bits=5, words=8),
@@ -144,4 +174,6 @@ DESIGNS: tuple[Design, ...] = (
     _memory("memory_wider", "32-bit words on a memory of bytes", _wider, address_bits=5, length_bits=2, data_bits=32),
     _memory("memory_guard", "Bursts beyond 50 words refused, a memory of bytes watched", _guarded, address_bits=6, length_bits=3,
             data_bits=8, size=50, words=50, patience=16),
+    _memory("memory_sdram", "SDRAM controller with a chip of 256 words that refuses what datasheets forbid", _sdram, address_bits=8,
+            length_bits=5, data_bits=16, count=60),
 )
