@@ -152,7 +152,8 @@ class Sdram(wiring.Component):
         m.d.comb += [pieces.i.payload.eq(asked.payload), pieces.i.valid.eq(asked.valid & room), asked.ready.eq(pieces.i.ready & room),
                      done.valid.eq(ended != 0)]
         said = done.valid & done.ready
-        m.d.sync += [under_way.eq(under_way + (asked.valid & asked.ready) - said), ended.eq(ended + end - said)]
+        # `ended` never wraps, whatever came before: what is said stays said.
+        m.d.sync += [under_way.eq(under_way + (asked.valid & asked.ready) - said), ended.eq(ended + (end & ~ended.all()) - said)]
 
     # What happens
 
