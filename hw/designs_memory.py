@@ -21,11 +21,13 @@ from .memory_pieces import Pieces
 from .memory_wide import Wider
 from .sdram import Sdram
 from .sdram_strict import StrictSdram
-from .sdram_timing import CLASS_7, SMALL
+from .sdram_timing import CLASS_7, SMALL, Timing
 
-__all__ = ["DESIGNS", "Ordered", "Strict"]
+__all__ = ["BRIEF", "DESIGNS", "Ordered", "Strict"]
 
 COUNT = 150
+BRIEF = replace(CLASS_7, power_up=200_000, refresh=1_000_000)
+"""Timing of which a short run sees everything: 20 cycles until the first command, 100 from refresh to refresh."""
 
 
 class Ordered(wiring.Component):
@@ -60,15 +62,22 @@ class Ordered(wiring.Component):
 class Strict(wiring.Component):
     """The SDRAM controller with a small chip that spoils what is read if it is treated wrongly.
 
+    Parameters
+    ----------
+    length_bits
+        Of the port.
+    chip
+        Timing that the chip insists on, where it is not what the controller was built for.
+
     Members
     -------
     port : ``In(MemoryPort(8, length_bits, 16))``
     """
 
-    def __init__(self, *, length_bits: int) -> None:
-        timing = replace(CLASS_7, power_up=200_000, refresh=1_000_000)         # 20 cycles, and 100 from refresh to refresh
+    def __init__(self, *, length_bits: int, chip: Timing | None = None) -> None:
+        timing = BRIEF
         self.controller = Sdram(clock_hz=100_000_000, timing=timing, geometry=SMALL, length_bits=length_bits)
-        self.chip = StrictSdram(cycles=self.controller.cycles, geometry=SMALL)
+        self.chip = StrictSdram(cycles=(chip or timing).cycles(100_000_000), geometry=SMALL)
         super().__init__({"port": self.controller.signature.members["port"]})
 
     def elaborate(self, platform: object) -> Module:
