@@ -6,6 +6,7 @@ A port's five streams have no order between reads and writes, and a golden funct
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from amaranth.hdl import Module
@@ -18,14 +19,24 @@ from .memory_onchip import OnChip
 from .memory_order import InOrder
 from .memory_pieces import Pieces
 from .memory_wide import Wider
+from .sdram import Sdram
+from .sdram_strict import StrictSdram
+from .sdram_timing import CLASS_7, SMALL, Timing
 
-__all__ = ["DESIGNS", "Ordered"]
+__all__ = ["BRIEF", "DESIGNS", "Ordered", "Strict"]
 
 COUNT = 150
+BRIEF = replace(CLASS_7, power_up=200_000, refresh=1_000_000)
+"""Timing of which a short run sees everything: 20 cycles until the first command, 100 from refresh to refresh."""
 
 
 class Ordered(wiring.Component):
     """A memory asked in order: :class:`InOrder`, the units of ``between`` from ``port`` to ``memory``, and ``memory``.
+
+    Parameters
+    ----------
+    waiting
+        Requests under way at most: fewer than would fit, so that the limit is met.
 
     Members
     -------
@@ -33,10 +44,10 @@ class Ordered(wiring.Component):
         As :class:`InOrder`'s.
     """
 
-    def __init__(self, memory: wiring.Component, *between: wiring.Component) -> None:
+    def __init__(self, memory: wiring.Component, *between: wiring.Component, waiting: int = 3) -> None:
         self.chain = [*between, memory]
         port = self.chain[0].signature.members["port"].signature
-        self.order = InOrder(address_bits=port.address_bits, length_bits=port.length_bits, data_bits=port.data_bits)
+        self.order = InOrder(address_bits=port.address_bits, length_bits=port.length_bits, data_bits=port.data_bits, waiting=waiting)
         super().__init__({name: member for name, member in self.order.signature.members.items() if name != "memory"})
 
     def elaborate(self, platform: object) -> Module:
@@ -50,6 +61,35 @@ class Ordered(wiring.Component):
         for name, member in self.signature.members.items():
             ours, its = wiring.flipped(getattr(self, name)), getattr(self.order, name)
             wiring.connect(m, ours, its) if member.flow is wiring.In else wiring.connect(m, its, ours)
+        return m
+
+
+class Strict(wiring.Component):
+    """The SDRAM controller with a small chip that spoils what is read if it is treated wrongly.
+
+    Parameters
+    ----------
+    length_bits
+        Of the port.
+    chip
+        Timing that the chip insists on, where it is not what the controller was built for.
+
+    Members
+    -------
+    port : ``In(MemoryPort(8, length_bits, 16))``
+    """
+
+    def __init__(self, *, length_bits: int, chip: Timing | None = None) -> None:
+        timing = BRIEF
+        self.controller = Sdram(clock_hz=100_000_000, timing=timing, geometry=SMALL, length_bits=length_bits)
+        self.chip = StrictSdram(cycles=(chip or timing).cycles(100_000_000), geometry=SMALL)
+        super().__init__({"port": self.controller.signature.members["port"]})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.controller, m.submodules.chip = self.controller, self.chip
+        wiring.connect(m, wiring.flipped(self.port), self.controller.port)
+        wiring.connect(m, self.controller.pins, self.chip.pins)
         return m
 
 
@@ -78,13 +118,15 @@ def _golden(words: int, data_bits: int, streams: Streams, *, size: int | None = 
             "o_write_done": {"error": np.array(done, np.int64)}}
 
 
-def _bursts(address_bits: int, length_bits: int, data_bits: int, rng: np.random.Generator, *, count: int = COUNT) -> Streams:
-    """Everything written once, then bursts of any kind, and everything read."""
+def _bursts(address_bits: int, length_bits: int, data_bits: int, rng: np.random.Generator, *, count: int = COUNT,
+            size: int | None = None) -> Streams:
+    """Everything written once, as a reset leaves what was there, then bursts of any kind, and everything read."""
     most, words = 1 << length_bits, 1 << address_bits
-    whole = np.arange(0, words, most)
+    whole = np.arange(0, size or words, most)
+    ends = np.minimum(whole + most, size or words) - whole - 1
     write = np.concatenate([np.ones(len(whole)), rng.random(count) < 0.5, np.zeros(len(whole))]).astype(np.int64)
     address = np.concatenate([whole, rng.integers(0, words, count), whole])
-    length = np.concatenate([np.full(len(whole), most - 1), rng.integers(0, most, count), np.full(len(whole), most - 1)])
+    length = np.concatenate([ends, rng.integers(0, most, count), ends])
     short = rng.random(len(write)) < 0.2
     short[:len(whole)] = False
     length = np.where(short, 0, length)
@@ -119,20 +161,25 @@ def _memory(name: str, summary: str, component: Callable[[], wiring.Component], 
         name=name, summary=summary, component=component,
         params={"address_bits": address_bits, "length_bits": length_bits, "data_bits": data_bits, **params},
         golden=partial(_golden, 1 << address_bits, data_bits, size=size),
-        stimulus=partial(_bursts, address_bits, length_bits, data_bits, count=count))
+        stimulus=partial(_bursts, address_bits, length_bits, data_bits, count=count, size=size))
 
 
 def _onchip() -> wiring.Component:
-    return Ordered(OnChip(address_bits=6, length_bits=3, data_bits=16))
+    return Ordered(OnChip(address_bits=6, length_bits=3, data_bits=16), waiting=1)
 
 
 def _wider() -> wiring.Component:
-    return Ordered(OnChip(address_bits=7, length_bits=4, data_bits=8), Wider(narrow=8, wide=32, address_bits=5, length_bits=2))
+    return Ordered(OnChip(address_bits=7, length_bits=4, data_bits=8), Wider(narrow=8, wide=32, address_bits=5, length_bits=2),
+                   Guard(address_bits=7, length_bits=4, data_bits=8, words=100, patience=16))
 
 
 def _guarded() -> wiring.Component:
     return Ordered(OnChip(address_bits=6, length_bits=3, data_bits=8),
                    Guard(address_bits=6, length_bits=3, data_bits=8, words=50, patience=16))
+
+
+def _sdram() -> wiring.Component:
+    return Ordered(Strict(length_bits=5))
 
 
 DESIGNS: tuple[Design, ...] = (
@@ -141,7 +188,9 @@ DESIGNS: tuple[Design, ...] = (
            golden=partial(_cut, 8, 8), stimulus=partial(_requests, 8, 5)),
     _memory("memory_onchip", "64 words of block RAM behind a memory's port, asked in order", _onchip, address_bits=6, length_bits=3,
             data_bits=16),
-    _memory("memory_wider", "32-bit words on a memory of bytes", _wider, address_bits=5, length_bits=2, data_bits=32),
+    _memory("memory_wider", "32-bit words on a memory of bytes, watched", _wider, address_bits=5, length_bits=2, data_bits=32, size=25),
     _memory("memory_guard", "Bursts beyond 50 words refused, a memory of bytes watched", _guarded, address_bits=6, length_bits=3,
             data_bits=8, size=50, words=50, patience=16),
+    _memory("memory_sdram", "SDRAM controller with a chip of 256 words that refuses what datasheets forbid", _sdram, address_bits=8,
+            length_bits=5, data_bits=16, count=60),
 )

@@ -87,9 +87,11 @@ class Guard(wiring.Component):
         """Fails when ``owed`` has held for ``patience`` cycles."""
         failed, where = getattr(self, f"{kind}_failed"), getattr(self, f"{kind}_address")
         left = Signal(range(self.patience), init=self.patience - 1, name=f"{kind}_patience")
+        at = Signal(self.address_bits, name=f"{kind}_failed_at", reset_less=True)
+        m.d.comb += where.eq(at)
         m.d.sync += left.eq(Mux(owed, left - 1, self.patience - 1))
         with m.If(owed & (left == 0) & ~failed):
-            m.d.sync += [failed.eq(1), where.eq(address)]
+            m.d.sync += [failed.eq(1), at.eq(address)]
         return failed
 
     def _reads(self, m: Module) -> None:

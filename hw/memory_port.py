@@ -77,5 +77,9 @@ class MemoryPort(wiring.Signature):
             "write_done": In(stream.Signature(done_layout())),
         })
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MemoryPort) and (self.address_bits, self.length_bits, self.data_bits) == (
+            other.address_bits, other.length_bits, other.data_bits)
+
     def __repr__(self) -> str:
         return f"MemoryPort({self.address_bits}, {self.length_bits}, {self.data_bits})"

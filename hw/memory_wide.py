@@ -15,7 +15,8 @@ class Wider(wiring.Component):
     """Words of ``wide`` bits on a memory with words of ``narrow`` bits, the lowest bits at the lowest address.
 
     A narrow word a cycle each way, bursts back to back; a wide word read is there a cycle after its last narrow word, and one to be
-    written is taken with its last. A word read has ``error`` if one of its parts had. Requests pass through, their ready with them;
+    written is taken with its last. A word read has ``error`` if its last part had, as
+    a burst's errors stay. Requests pass through, their ready with them;
     ``write_data``'s ready depends on the memory's, ``memory.read_data``'s on the one who asks.
 
     Parameters
@@ -59,14 +60,13 @@ class Wider(wiring.Component):
     def _join(self, m: Module) -> None:
         """Narrow words read, to wide ones."""
         o, i = self.port.read_data, self.memory.read_data
-        part, failed = Signal(range(self.parts)), Signal()
+        part = Signal(range(self.parts))
         free = ~o.valid | o.ready
         m.d.comb += i.ready.eq(free)
         with m.If(free):
             m.d.sync += o.valid.eq(i.valid & (part == self.parts - 1))
             with m.If(i.valid):
-                error = i.payload.error | (failed & (part != 0))
-                m.d.sync += [part.eq(part + 1), failed.eq(error), o.payload.error.eq(error), o.payload.last.eq(i.payload.last),
+                m.d.sync += [part.eq(part + 1), o.payload.error.eq(i.payload.error), o.payload.last.eq(i.payload.last),
                              o.payload.data.eq((i.payload.data << (self.wide - self.narrow)) | (o.payload.data >> self.narrow))]
 
     def _part(self, m: Module) -> None:

@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .memory_pieces import Pieces
-from .memory_port import MemoryPort
+from .memory_port import MemoryPort, answer_layout
 from .sdram_timing import CLASS_7, W16, Cycles, Geometry, Timing
-from .stream import Queue, check_positive
+from .stream import Queue, Skid, check_positive
 
 __all__ = ["PIECE", "Sdram", "SdramPins"]
 
@@ -94,6 +94,8 @@ class Sdram(wiring.Component):
         self.piece = min(PIECE, 1 << geometry.column_bits)
         super().__init__({"port": In(MemoryPort(geometry.address_bits, length_bits, 16)),
                           "pins": Out(SdramPins(geometry)), "ready": Out(1)})
+        self.words_in = Queue(data.StructLayout({"data": 16}), depth=4 * self.piece, memory=True)
+        self.words_out = Queue(answer_layout(16), depth=4 * self.piece, memory=True)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -101,21 +103,24 @@ class Sdram(wiring.Component):
                   "write": Pieces(address_bits=self.geometry.address_bits, length_bits=self.length_bits, words=self.piece)}
         m.submodules.read_pieces, m.submodules.write_pieces = pieces["read"], pieces["write"]
         wiring.connect(m, wiring.flipped(self.port.read_requests), pieces["read"].i)
-        grant, writing, piece = self._choose(m, pieces)
+        whole: dict[str, Skid] = {}
+        for kind, unit in pieces.items():
+            m.submodules[f"{kind}_whole"] = whole[kind] = Skid(unit.o.payload.shape())
+            wiring.connect(m, unit.o, whole[kind].i)
+        self._take_writes(m, pieces["write"])
+        grant, writing, piece = self._choose(m, whole["read"].o, whole["write"].o)
         banks = _Banks(m, self.geometry, self.cycles)
         self._run(m, banks, grant, writing, piece)
         return m
 
     # What is next
 
-    def _choose(self, m: Module, pieces: dict[str, Pieces]) -> tuple[Signal, Signal, Value]:
-        """(grant, writing, piece): the piece that may go next, taken with ``grant``, which must come every other cycle at most."""
-        read, write = pieces["read"].o, pieces["write"].o
-        size = 4 * self.piece
-        m.submodules.words_in = self.words_in = words_in = Queue(data.StructLayout({"data": 16}), depth=size, memory=True)
-        m.submodules.words_out = self.words_out = words_out = Queue(self.port.read_data.payload.shape(), depth=size, memory=True)
+    def _choose(self, m: Module, read: stream.Interface, write: stream.Interface) -> tuple[Signal, Signal, Value]:
+        """(grant, writing, piece): the piece that may go next, taken with ``grant``, every third cycle at most."""
+        m.submodules.words_in, m.submodules.words_out = words_in, words_out = self.words_in, self.words_out
+        depth = words_out.depth
         grant, writing, tired = Signal(), Signal(), Signal()
-        room, stored = Signal(range(size + 1), init=size), Signal(range(size + 1))
+        room, stored = Signal(range(depth + 1), init=depth), Signal(range(depth + 1))
         read_ok, write_ok = Signal(), Signal()
         streak, was = Signal(range(STREAK)), Signal()
         i, o = self.port.write_data, self.port.read_data
@@ -125,15 +130,16 @@ class Sdram(wiring.Component):
             tired.eq(streak == STREAK - 1), writing.eq(write_ok & (~read_ok | (was ^ tired))),
             read.ready.eq(grant & ~writing), write.ready.eq(grant & writing),
         ]
-        reads, writes = grant & ~writing, grant & writing
+        # What was taken is counted a cycle later: until the next can be taken, everybody knows.
+        taken, wrote, size = Signal(), Signal(), Signal(range(self.piece + 1))
         m.d.sync += [
+            taken.eq(grant), wrote.eq(writing), size.eq(Mux(writing, write.payload.length, read.payload.length)),
             read_ok.eq(read.valid & room[ceil_log2(self.piece):].any()), write_ok.eq(write.valid & (stored > write.payload.length)),
-            room.eq(room + (o.valid & o.ready) - Mux(reads, read.payload.length + 1, 0)),
-            stored.eq(stored + (i.valid & i.ready) - Mux(writes, write.payload.length + 1, 0)),
+            room.eq(room + (o.valid & o.ready) - Mux(taken & ~wrote, size + 1, 0)),
+            stored.eq(stored + (i.valid & i.ready) - Mux(taken & wrote, size + 1, 0)),
         ]
         with m.If(grant):
             m.d.sync += [was.eq(writing), streak.eq(Mux(was != writing, 0, Mux(tired, streak, streak + 1)))]
-        self._take_writes(m, pieces["write"])
         self.offered = read_ok | write_ok
         return grant, writing, Mux(writing, write.payload.as_value(), read.payload.as_value())
 
@@ -146,7 +152,8 @@ class Sdram(wiring.Component):
         m.d.comb += [pieces.i.payload.eq(asked.payload), pieces.i.valid.eq(asked.valid & room), asked.ready.eq(pieces.i.ready & room),
                      done.valid.eq(ended != 0)]
         said = done.valid & done.ready
-        m.d.sync += [under_way.eq(under_way + (asked.valid & asked.ready) - said), ended.eq(ended + end - said)]
+        # `ended` never wraps, whatever came before: what is said stays said.
+        m.d.sync += [under_way.eq(under_way + (asked.valid & asked.ready) - said), ended.eq(ended + (end & ~ended.all()) - said)]
 
     # What happens
 
@@ -179,14 +186,16 @@ class Sdram(wiring.Component):
                 m.d.sync += step.eq(Step.LOOK)                          # its bank may be closed meanwhile
         with m.If(move):
             m.d.sync += [now.eq(soon), step.eq(Step.NONE)]
-        m.d.comb += grant.eq(self.offered & ((step == Step.NONE) | move))
+        m.d.comb += grant.eq(self.offered & (step == Step.NONE))
         with m.If(grant):
             m.d.sync += [soon.eq(Cat(piece, writing)), step.eq(Step.LOOK)]
 
         # A column command a cycle.
         turn = Signal(range(self.cycles.cas + 2))                       # cycles until the chip has let go of the data pins
         column = running & ~close & ~open_ & (~now.write | (turn == 0))
-        m.d.comb += [ending.eq(column & (now.length == 0)), free.eq(~running | ending), self.write_end.eq(ending & now.write & now.last)]
+        # In the step in which a piece may move on, nothing is closed or opened: `free` need not wait for that.
+        m.d.comb += [ending.eq(column & (now.length == 0)), free.eq(~running | ((now.length == 0) & (~now.write | (turn == 0)))),
+                     self.write_end.eq(ending & now.write & now.last)]
         m.d.sync += running.eq(move | (running & ~ending))
         with m.If(column & ~move):
             m.d.sync += [now.address.eq(now.address + 1), now.length.eq(now.length - 1)]

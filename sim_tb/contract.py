@@ -12,7 +12,7 @@ import numpy as np
 
 from ..design import Design
 from ..hw.array_weight import WeightStationary
-from ..hw.designs_memory import Ordered
+from ..hw.designs_memory import Ordered, Strict
 from ..hw.engine import Accumulate
 from ..hw.mac_wide import MacWide
 from ..hw.memory_guard import Guard
@@ -58,13 +58,17 @@ def _guard(dut: Guard) -> list[Value]:
     return [*_queue(dut.reading), *_queue(dut.coming), *_queue(dut.ending), dut.ending.level == dut.coming.level + dut.whole]
 
 
+def _sdram(dut: Strict) -> list[Value]:
+    return [*_queue(dut.controller.words_in), *_queue(dut.controller.words_out)]
+
+
 def _ordered(dut: Ordered) -> list[Value]:
     return [rule for unit in dut.chain if type(unit) in INVARIANTS for rule in INVARIANTS[type(unit)](unit)]
 
 
 INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {
     Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide,
-    Guard: _guard, Ordered: _ordered}
+    Guard: _guard, Ordered: _ordered, Strict: _sdram}
 """What makes a component's contract inductive: proved along with it."""
 
 

@@ -22,8 +22,8 @@ CORE = {"errors", "sources"}
 LAYERS = {
     "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
                 "bit_switch", "rounding", "product", "golden", "fixed", "ternary", "ternary_norm", "ternary_product",
-                "ternary_tiles"},
-    "tables": {"config", "registers", "instruction", "program", "ternary_program", "frame", "design"},
+                "ternary_tiles", "bitlinear"},
+    "tables": {"config", "registers", "instruction", "program", "ternary_program", "frame", "design", "memory_map"},
     "interpreter": {"interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
                  "compiler_scale",

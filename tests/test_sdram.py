@@ -9,6 +9,13 @@ import pytest
 
 pytest.importorskip("amaranth")
 
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.sim import Simulator
+
+from mantissa.fpga.sdram_pads import SdramTestTop, constraints
+from mantissa.hw.designs_memory import BRIEF, Strict
+from mantissa.hw.memory_test import MemoryTest
 from mantissa.hw.sdram import Sdram
 from mantissa.hw.sdram_timing import AS4C16M16SA_7, CLASS_7, SMALL, W16, Geometry, Timing
 from mantissa.sim_tb.memory_bench import Burst, Result, exercise
@@ -89,7 +96,7 @@ def written() -> list[Burst]:
 @pytest.mark.parametrize("rule, asks, wrong, clock_hz", [
     ("rcd", {}, {"rcd": 10_000}, HZ), ("rp", {}, {"rp": 10_000, "rc": 1_000}, HZ),
     ("ras", {"ras": 90_000, "rc": 111_000}, {"ras": 10_000, "rc": 10_000}, HZ), ("rc", {"rc": 90_000}, {"rc": 10_000}, HZ),
-    ("rrd", {"rrd": 60_000}, {"rrd": 10_000}, HZ), ("wr", {}, {"wr": 5_000}, HZ), ("rfc", {}, {"rfc": 30_000}, HZ),
+    ("rrd", {"rrd": 120_000}, {"rrd": 10_000}, HZ), ("wr", {}, {"wr": 5_000}, HZ), ("rfc", {}, {"rfc": 30_000}, HZ),
     ("refresh", {}, {"refresh": 12_000_000}, HZ), ("power_up", {}, {"power_up": 500_000}, HZ),
     ("mrd", {"mrd": 8}, {"mrd": 1}, HZ), ("ck", {}, {"ck2": 7_000}, 140_000_000),
 ])
@@ -161,7 +168,64 @@ def test_bandwidth() -> None:
     assert got.cycles - got.first < 8192 / 0.97 and 8192 / (got.cycles - got.first - lost) >= 0.95
 
 
+ASKED = [{"rcd": 50_000}, {"rp": 90_000}, {"ras": 150_000}, {"rc": 150_000}, {"rrd": 120_000}, {"wr": 90_000}, {"rfc": 150_000},
+         {"power_up": 400_000}, {"mrd": 9}]
+
+
+@pytest.mark.parametrize("asks", [{}, *ASKED], ids=str)
+def test_strict_chip(asks: dict[str, int]) -> None:
+    """The chip made of hardware finds the same out."""
+    unit = Strict(length_bits=5, chip=replace(BRIEF, **asks))
+    broken = [0]
+
+    def watch(ctx) -> None:
+        broken[0] = ctx.get(unit.chip.broken)
+    writes = [Burst(64 * (n % 3), 20, data=list(range(n, n + 20))) for n in range(12)]
+    hops = [Burst(address, 1) for address in 4 * [0, 64, 16, 128, 144, 32, 224, 192]]          # rows of one bank, and of others
+    got = exercise(unit, writes=writes, reads=hops + [Burst(64 * n, 20, after=12) for n in range(3)], watch=watch)
+    right = [word for n in (9, 10, 11) for word in range(n, n + 20)]
+    assert broken[0] == bool(asks) and ([word for word, _, _ in got.words[len(hops):]] == right) == (not asks)
+
+
+@pytest.mark.parametrize("asks", [{}, {"rcd": 50_000}], ids=str)
+def test_memory_test(asks: dict[str, int]) -> None:
+    """What a board would say of a chip that is as it should be, and of one that is not."""
+    m, strict = Module(), Strict(length_bits=4, chip=replace(BRIEF, **asks))
+    m.submodules.strict, m.submodules.test = strict, test = strict, MemoryTest(address_bits=8, length_bits=4, data_bits=16)
+    wiring.connect(m, test.memory, strict.port)
+    said = []
+
+    async def bench(ctx) -> None:
+        for _ in range(2000):
+            if ctx.get(test.done):
+                break
+            await ctx.tick()
+        await ctx.tick().repeat(4)
+        said.extend([ctx.get(test.done), ctx.get(test.failed)])
+    sim = Simulator(m)
+    sim.add_clock(1e-8)
+    sim.add_testbench(bench)
+    sim.run()
+    assert said == [1, int(bool(asks))]
+
+
+def test_pads() -> None:
+    """Each of the chip's pins has its site, and its register in the pad."""
+    from amaranth.back import verilog
+
+    from mantissa.fpga.board import board
+    lines = constraints().splitlines()
+    sites = [line.split('SITE "')[1].split('"')[0] for line in lines if line.startswith("LOCATE")]
+    assert len(sites) == len(set(sites)) == 39 and 'LOCATE COMP "sdram_clk" SITE "F19";' in lines
+    top = SdramTestTop(board("ulx3s-85f"), clock_hz=HZ)
+    text = verilog.convert(top, name="top", emit_src=False, ports=[getattr(top, name) for name in top.signature.members] + [
+        *top.pads.ports.values()])
+    assert [text.count(f"{kind} ") for kind in ("OFS1P3DX", "IFS1P3DX", "ODDRX1F", "BB")] == [22 + 2 * 16, 16, 1, 16]
+
+
 @pytest.mark.parametrize("make, message", [
+    (lambda: MemoryTest(address_bits=8, length_bits=8, data_bits=16),
+     r"^Test of a memory must have words of at least 16 bits and bursts shorter than the memory, not MemoryPort\(8, 8, 16\)$"),
     (lambda: CLASS_7.cycles(143_000_000), r"^Clock of the memory must be at most 142857142 Hz, not 143000000$"),
     (lambda: CLASS_7.cycles(1_000_000), r"^Clock of the memory must leave 66 cycles between refreshes, not 7$"),
     (lambda: replace(CLASS_7, rcd=0), r"^Timing rcd must be a positive integer, not 0$"),
