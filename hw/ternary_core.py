@@ -1,7 +1,10 @@
 """The ternary accelerator behind its bus: memories, sequencer, norm, engine and scale wired together."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +14,7 @@ from ..registers import Capability, Code, Region
 from ..ternary_program import Op
 from .bank import Bank
 from .core_bus import BUS_REPLY, BUS_REQUEST, COUNTERS, answer
+from .gated_square import GatedSquare
 from .memory_port import MemoryPort
 from .output_scale import OutputScale
 from .rms_quantize import RmsQuantize
@@ -33,6 +37,19 @@ MULTIPLIER_BITS = 16
 
 ROOM = 16
 """Replies that may wait on the bus."""
+
+
+class Units(NamedTuple):
+    """What an instruction begins with reset."""
+    reader: VectorRead
+    writer: VectorWrite
+    pad: Pad
+    norm: RmsQuantize
+    scale: OutputScale
+    gate: GatedSquare
+    add: ScaleAdd
+    engine: TernaryEngine
+    load: LoadWords
 
 
 class TernaryCore(wiring.Component):
@@ -97,148 +114,165 @@ class TernaryCore(wiring.Component):
         return m
 
     def _datapath(self, m: Module, sequencer: TernarySequencer, vectors: Bank) -> None:
-        c, word, start = self.config, sequencer.instruction, sequencer.start
-        flush = sequencer.flush
-
-        def unit(name: str, component: wiring.Component) -> wiring.Component:
-            m.submodules[name] = ResetInserter(flush)(component)
-            return component
-        reader, writer, pad = unit("reader", VectorRead(c.activation_words)), unit("writer", VectorWrite(c.activation_words)), unit("pad", Pad())
-        norm = unit("norm", RmsQuantize(width=VECTOR_BITS, gain_width=VECTOR_BITS, depth=5 * c.array * c.param_channels))
-        scale = unit("scale", OutputScale(squares_width=norm.squares_width, largest_width=norm.product_width, bits=MULTIPLIER_BITS))
-        add = unit("add", ScaleAdd(acc_width=SUM_BITS, bits=MULTIPLIER_BITS, width=VECTOR_BITS))
-        engine = unit("engine", TernaryEngine(
-            tables=c.array, rows=c.accumulators, tiles=c.param_channels, acc_bits=SUM_BITS, address_bits=self.address_bits,
-            length_bits=LENGTH_BITS, counters=32))
-        load = unit("load", LoadWords(**self.port))
+        c, word, start, flush = self.config, sequencer.instruction, sequencer.start, sequencer.flush
+        columns = 5 * c.array * c.param_channels
+        units = Units(
+            reader=VectorRead(c.activation_words), writer=VectorWrite(c.activation_words), pad=Pad(),
+            norm=(norm := RmsQuantize(width=VECTOR_BITS, gain_width=VECTOR_BITS, depth=columns)),
+            scale=OutputScale(squares_width=norm.squares_width, largest_width=norm.product_width, bits=MULTIPLIER_BITS),
+            gate=GatedSquare(width=VECTOR_BITS, out_width=VECTOR_BITS, depth=columns),
+            add=ScaleAdd(acc_width=SUM_BITS, bits=MULTIPLIER_BITS, width=VECTOR_BITS),
+            engine=TernaryEngine(tables=c.array, rows=c.accumulators, tiles=c.param_channels, acc_bits=SUM_BITS,
+                                 address_bits=self.address_bits, length_bits=LENGTH_BITS, counters=32),
+            load=LoadWords(**self.port))
+        for name, unit in units._asdict().items():
+            m.submodules[name] = ResetInserter(flush)(unit)
         m.submodules.store = store = StoreWords(**self.port)
         m.submodules.drain = drain = Drain(**self.port)
-        is_store, is_load, is_linear = (word.op == op for op in (Op.STORE, Op.LOAD, Op.LINEAR))
-        multiplies = (word.op == Op.PRODUCT) | is_linear
+        op = {kind: Signal(name=f"is_{kind.name.lower()}") for kind in Op}
+        m.d.comb += [signal.eq(word.op == kind) for kind, signal in op.items()]
+        norms, multiplies = op[Op.QUANTISE] | op[Op.LINEAR], op[Op.PRODUCT] | op[Op.LINEAR]
+        scaled = op[Op.LINEAR] | op[Op.PRODUCT] & word.scales
 
-        # The vector memory.
-        m.d.comb += [
-            vectors.read_address.eq(reader.address), vectors.read_enable.eq(reader.enable), reader.data.eq(vectors.read_data),
-            vectors.write_address.eq(writer.address), vectors.write_enable.eq(writer.enable), vectors.write_data.eq(writer.data),
-            writer.start.eq(start), writer.base.eq(word.y),
-        ]
-        # What is read: x, with the gain; then what is added to the outputs.
-        later, again = Signal(), Signal()
-        m.d.comb += again.eq(is_linear & word.adds & reader.idle & ~reader.o.valid & ~later & self._began(m, start, flush))
+        later = self._read(m, word, op, units, vectors, start=start, flush=flush, scaled=scaled, multiplies=multiplies,
+                           paired=norms | op[Op.MAX] | op[Op.GATE])
+        self._operands(m, word, op, units, store, later)
+        self._command(m, word, units, start=start & multiplies, flush=flush)
+        known = self._scale(m, word, units, start=start & norms)
+        self._scaled(m, word, units, known=known, scaled=scaled, later=later)
+        ended = self._written(m, word, op, units, vectors, start=start, scaled=scaled, multiplies=multiplies)
+        self._memory(m, word, op, units, store, drain, start=start, flush=flush)
+        reader = units.reader
+        emptied = reader.idle & ~reader.o.valid & store.quiet
+        m.d.comb += [sequencer.quiet.eq(drain.quiet & store.quiet), sequencer.done.eq(Mux(op[Op.STORE], emptied, ended & (~norms | known)))]
+        self._count(m, sequencer, units.engine, store, drain, vectors, quantising=op[Op.LINEAR] & ~known)
+        self._errors(m, word, sequencer, units, store, multiplies)
+
+    def _read(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, vectors: Bank, *, start: Value, flush: Value,
+              scaled: Value, multiplies: Value, paired: Value) -> Signal:
+        """What is read: operands; then, where ``later``, what is added to the outputs."""
+        reader = units.reader
+        later, began = Signal(), Signal()
+        again = began & scaled & word.adds & reader.idle & ~reader.o.valid & ~later
+        with m.If(start):
+            m.d.sync += began.eq(1)
         with m.If(again):
             m.d.sync += later.eq(1)
         with m.If(flush):
-            m.d.sync += later.eq(0)
+            m.d.sync += [began.eq(0), later.eq(0)]
+        second = again | later
         m.d.comb += [
-            reader.start.eq((start & ~is_load) | again), reader.base.eq(Mux(again | later, word.residual, word.x)),
-            reader.other.eq(word.gain), reader.paired.eq(is_linear & ~later),
-            reader.last.eq(Mux(again | later, word.rows, Mux(is_store, word.count, word.columns))),
+            vectors.read_address.eq(reader.address), vectors.read_enable.eq(reader.enable), reader.data.eq(vectors.read_data),
+            reader.start.eq(start & ~op[Op.LOAD] | again), reader.base.eq(Mux(second, word.residual, word.x)), reader.other.eq(word.other),
+            reader.paired.eq(paired & ~later), reader.last.eq(Mux(second, word.rows, word.columns)), reader.run.eq(word.run),
+            reader.skip.eq(Mux(second, 0, word.skip)),
         ]
-        self._operands(m, word, reader, later, store, norm, pad)
-        total = ((word.tiles + 1) * 5) << (c.array.bit_length() - 1)
+        return later
+
+    def _operands(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, store: StoreWords, later: Signal) -> None:
+        """Words that were read, to who wants them first; codes to the tables."""
+        o, norm, pad, gate = units.reader.o, units.norm, units.pad, units.gate
+        norms = (op[Op.QUANTISE] | op[Op.LINEAR]) & ~later
         m.d.comb += [
-            pad.start.eq(start & multiplies), pad.count.eq(total),
-            engine.i_x.valid.eq(pad.o.valid), engine.i_x.p.x[0].eq(pad.o.p.code), pad.o.ready.eq(engine.i_x.ready),
+            store.i.valid.eq(o.valid & op[Op.STORE]), store.i.p.word.eq(o.p.a),
+            norm.i.valid.eq(o.valid & norms), norm.i.p.x.eq(o.p.a), norm.i.p.gain.eq(o.p.b), norm.i.p.last.eq(o.p.last),
+            gate.i.valid.eq(o.valid & op[Op.GATE]), gate.i.p.gate.eq(o.p.a), gate.i.p.up.eq(o.p.b), gate.i.p.last.eq(o.p.last),
+            norm.o.ready.eq(Mux(op[Op.LINEAR], pad.i.ready, 1)),
+            units.engine.i_x.valid.eq(pad.o.valid), units.engine.i_x.p.x[0].eq(pad.o.p.code), pad.o.ready.eq(units.engine.i_x.ready),
         ]
-        asked = Signal()
-        with m.If(start & multiplies):
+        with m.If(op[Op.LINEAR]):
+            m.d.comb += [pad.i.valid.eq(norm.o.valid), pad.i.p.eq(norm.o.p)]
+        with m.Else():
+            m.d.comb += [pad.i.valid.eq(o.valid & op[Op.PRODUCT] & ~later), pad.i.p.code.eq(o.p.a[:8].as_signed()),
+                         pad.i.p.last.eq(o.p.last)]
+        with m.If(later):
+            m.d.comb += o.ready.eq(units.add.i.valid & units.add.i.ready)
+        with m.Elif(norms):
+            m.d.comb += o.ready.eq(norm.i.ready)
+        with m.Elif(op[Op.PRODUCT]):
+            m.d.comb += o.ready.eq(pad.i.ready)
+        with m.Elif(op[Op.STORE]):
+            m.d.comb += o.ready.eq(store.i.ready)
+        with m.Else():
+            m.d.comb += o.ready.eq(gate.i.ready | op[Op.MAX])
+
+    def _command(self, m: Module, word: data.View, units: Units, *, start: Value, flush: Value) -> None:
+        """The matrix, to the engine."""
+        command, asked = units.engine.i_command, Signal()
+        with m.If(start):
             m.d.sync += asked.eq(1)
-        with m.Elif(flush | engine.i_command.ready):
+        with m.Elif(flush | command.ready):
             m.d.sync += asked.eq(0)
         m.d.comb += [
-            engine.i_command.valid.eq(asked), engine.i_command.p.address.eq(word.memory), engine.i_command.p.last_row.eq(word.rows),
-            engine.i_command.p.last_tile.eq(word.tiles),
+            command.valid.eq(asked), command.p.address.eq(word.memory), command.p.last_row.eq(word.rows), command.p.last_tile.eq(word.tiles),
+            units.pad.start.eq(start), units.pad.count.eq(self._padded(word)),
         ]
-        known, written_last = self._results(m, word, is_linear, start, flush, reader, later, norm, scale, add, engine, load, writer, is_load)
-        self._memory(m, word, is_load, start, flush, engine, load, store, drain)
-        m.d.comb += [
-            load.start.eq(start & is_load), load.base.eq(word.memory), load.last.eq(word.count),
-            store.start.eq(start & is_store), store.base.eq(word.memory), store.flush.eq(flush),
-            sequencer.quiet.eq(drain.quiet & store.quiet),
-            sequencer.done.eq(Mux(multiplies, written_last, Mux(is_load, load.idle, reader.idle & ~reader.o.valid & store.quiet))),
-        ]
-        stored, read = store.done.valid & store.done.ready, drain.i_data.valid & drain.i_data.ready
-        m.d.sync += sequencer.moved.eq(stored | read | vectors.read_enable | vectors.write_enable)
-        before = Signal(data.StructLayout(dict.fromkeys(PHASES, 32)))
-        m.d.sync += before.eq(engine.phases)
-        m.d.comb += sequencer.events.quantising.eq(is_linear & ~known)
-        m.d.comb += [sequencer.events[name].eq(engine.phases[name] != before[name]) for name in PHASES]
-        self._errors(m, word, sequencer, reader, writer, engine, load, store, multiplies)
 
-    def _began(self, m: Module, start: Signal, flush: Signal) -> Signal:
-        """Whether the instruction has begun, in an earlier cycle."""
-        began = Signal()
+    def _padded(self, word: data.View) -> Value:
+        """Columns of the matrix, zeros at its end included."""
+        return ((word.tiles + 1) * 5) << (self.config.array.bit_length() - 1)
+
+    def _scale(self, m: Module, word: data.View, units: Units, *, start: Value) -> Signal:
+        """Scale of the latest codes, to the addition; whether it is known."""
+        i, told, add, known = units.scale.i, units.norm.o_scale, units.add.i.p, Signal()
+        b, c = Signal.like(add.b), Signal.like(add.c)
+        m.d.comb += [
+            i.valid.eq(told.valid), told.ready.eq(i.ready), i.p.squares.eq(told.p.squares), i.p.largest.eq(told.p.largest),
+            i.p.eps.eq(word.eps), i.p.multiplier.eq(word.multiplier), i.p.shift.eq(word.shift), units.scale.o.ready.eq(1),
+            add.b.eq(b), add.c.eq(c),
+        ]
+        with m.If(units.scale.o.valid):
+            m.d.sync += [known.eq(1), b.eq(units.scale.o.p.b), c.eq(units.scale.o.p.c)]
         with m.If(start):
-            m.d.sync += began.eq(1)
-        with m.Elif(flush):
-            m.d.sync += began.eq(0)
-        return began
-
-    def _operands(self, m: Module, word: data.View, reader: VectorRead, later: Signal, store: StoreWords, norm: RmsQuantize, pad: Pad) -> None:
-        """Words that were read, to who wants them first."""
-        is_store, is_linear = word.op == Op.STORE, word.op == Op.LINEAR
-        o = reader.o
-        m.d.comb += [
-            store.i.valid.eq(o.valid & is_store), store.i.p.word.eq(o.p.a),
-            norm.i.valid.eq(o.valid & is_linear & ~later), norm.i.p.x.eq(o.p.a), norm.i.p.gain.eq(o.p.b), norm.i.p.last.eq(o.p.last),
-            pad.i.valid.eq(Mux(is_linear, norm.o.valid, o.valid)), norm.o.ready.eq(pad.i.ready & is_linear),
-            pad.i.p.code.eq(Mux(is_linear, norm.o.p.code, o.p.a[:8].as_signed())), pad.i.p.last.eq(Mux(is_linear, norm.o.p.last, o.p.last)),
-        ]
-        with m.If(is_store):
-            m.d.comb += [o.ready.eq(store.i.ready), pad.i.valid.eq(0)]
-        with m.Elif(is_linear & ~later):
-            m.d.comb += o.ready.eq(norm.i.ready)
-        with m.Elif(~is_linear):
-            m.d.comb += o.ready.eq(pad.i.ready)
-
-    def _results(self, m: Module, word: data.View, is_linear: Signal, start: Signal, flush: Signal, reader: VectorRead, later: Signal,
-                 norm: RmsQuantize, scale: OutputScale, add: ScaleAdd, engine: TernaryEngine, load: LoadWords, writer: VectorWrite,
-                 is_load: Signal) -> tuple[Signal, Signal]:
-        """Sums, scaled or not, to the vector memory; whether the codes' scale is known, and whether the last word was written."""
-        i = scale.i
-        m.d.comb += [
-            i.valid.eq(norm.o_scale.valid), norm.o_scale.ready.eq(i.ready), i.p.squares.eq(norm.o_scale.p.squares),
-            i.p.largest.eq(norm.o_scale.p.largest), i.p.eps.eq(word.eps), i.p.multiplier.eq(word.multiplier), i.p.shift.eq(word.shift),
-        ]
-        known, b, c = Signal(), Signal.like(scale.o.p.b), Signal.like(scale.o.p.c)
-        m.d.comb += scale.o.ready.eq(~known)
-        with m.If(scale.o.valid & ~known):
-            m.d.sync += [known.eq(1), b.eq(scale.o.p.b), c.eq(scale.o.p.c)]
-        with m.If(flush):
             m.d.sync += known.eq(0)
-        sums = engine.o
-        complete = ~word.adds | (later & reader.o.valid)
+        return known
+
+    def _scaled(self, m: Module, word: data.View, units: Units, *, known: Value, scaled: Value, later: Value) -> None:
+        """Sums times the scale, and what is added."""
+        sums, i, beside = units.engine.o, units.add.i, units.reader.o
+        complete = known & (~word.adds | later & beside.valid)
         m.d.comb += [
-            add.i.valid.eq(sums.valid & is_linear & known & complete), add.i.p.acc.eq(sums.p.sums[0]), add.i.p.b.eq(b), add.i.p.c.eq(c),
-            add.i.p.residual.eq(Mux(word.adds, reader.o.p.a, 0)), add.o.ready.eq(1),
-            sums.ready.eq(Mux(is_linear, add.i.ready & known & complete, 1)),
+            i.valid.eq(sums.valid & scaled & complete), i.p.acc.eq(sums.p.sums[0]), i.p.residual.eq(Mux(word.adds, beside.p.a, 0)),
+            sums.ready.eq(Mux(scaled, i.ready & complete, 1)), units.add.o.ready.eq(1),
         ]
-        with m.If(is_linear & later):
-            m.d.comb += reader.o.ready.eq(add.i.ready & sums.valid & known)
-        value = Mux(word.relu & add.o.p.y[-1], 0, add.o.p.y)
+
+    def _written(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, vectors: Bank, *, start: Value, scaled: Value,
+                 multiplies: Value) -> Signal:
+        """Results to the vector memory; whether the last one is there."""
+        writer, o, y = units.writer, units.reader.o, units.add.o
         m.d.comb += [
-            writer.i.valid.eq(Mux(is_load, load.o.valid, Mux(is_linear, add.o.valid, sums.valid))),
-            writer.i.p.word.eq(Mux(is_load, load.o.p.word, Mux(is_linear, value.as_signed(), sums.p.sums[0]))),
-            load.o.ready.eq(is_load),
+            vectors.write_address.eq(writer.address), vectors.write_enable.eq(writer.enable), vectors.write_data.eq(writer.data),
+            writer.start.eq(start), writer.base.eq(word.y), writer.run.eq(word.out_run), writer.skip.eq(word.out_skip),
+            units.load.o.ready.eq(1), units.gate.o.ready.eq(1),
         ]
-        left, ended = Signal(len(word.rows) + 1), Signal()
+        results = [
+            (scaled, y.valid, Mux(word.relu & y.p.y[-1], 0, y.p.y)), (multiplies, units.engine.o.valid, units.engine.o.p.sums[0]),
+            (op[Op.QUANTISE], units.norm.o.valid, units.norm.o.p.code), (op[Op.LOAD], units.load.o.valid, units.load.o.p.word),
+            (op[Op.GATE], units.gate.o.valid, units.gate.o.p.y), (op[Op.MAX], o.valid, Mux(o.p.a > o.p.b, o.p.a, o.p.b)),
+        ]
+        for n, (when, valid, value) in enumerate(results):
+            with (m.If if n == 0 else m.Elif)(when):
+                m.d.comb += [writer.i.valid.eq(valid), writer.i.p.word.eq(value)]
+        left, ended = Signal(len(word.columns)), Signal()
         with m.If(writer.i.valid):
             m.d.sync += [left.eq(left - 1), ended.eq(left == 0)]
         with m.If(start):
-            m.d.sync += [left.eq(word.rows), ended.eq(0)]
-        return known, ended
+            m.d.sync += [left.eq(Mux(multiplies, word.rows, word.columns)), ended.eq(0)]
+        return ended
 
-    def _memory(self, m: Module, word: data.View, is_load: Signal, start: Signal, flush: Signal, engine: TernaryEngine, load: LoadWords,
-                store: StoreWords, drain: Drain) -> None:
+    def _memory(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, store: StoreWords, drain: Drain, *,
+                start: Value, flush: Value) -> None:
         """Who reads is the engine, or what loads."""
-        asks = drain.i_requests
+        asks, engine, load, loads = drain.i_requests, units.engine, units.load, op[Op.LOAD]
         m.d.comb += [
             drain.flush.eq(flush),
-            asks.valid.eq(Mux(is_load, load.requests.valid, engine.o_read.valid)), asks.p.eq(Mux(is_load, load.requests.p, engine.o_read.p)),
-            load.requests.ready.eq(is_load & asks.ready), engine.o_read.ready.eq(~is_load & asks.ready),
-            load.words.valid.eq(is_load & drain.o_data.valid), load.words.p.eq(drain.o_data.p),
-            engine.i.valid.eq(~is_load & drain.o_data.valid), engine.i.p.eq(drain.o_data.p),
-            drain.o_data.ready.eq(Mux(is_load, load.words.ready, engine.i.ready)),
+            asks.valid.eq(Mux(loads, load.requests.valid, engine.o_read.valid)), asks.p.eq(Mux(loads, load.requests.p, engine.o_read.p)),
+            load.requests.ready.eq(loads & asks.ready), engine.o_read.ready.eq(~loads & asks.ready),
+            load.words.valid.eq(loads & drain.o_data.valid), load.words.p.eq(drain.o_data.p),
+            engine.i.valid.eq(~loads & drain.o_data.valid), engine.i.p.eq(drain.o_data.p),
+            drain.o_data.ready.eq(Mux(loads, load.words.ready, engine.i.ready)),
+            load.start.eq(start & loads), load.base.eq(word.memory), load.last.eq(word.columns),
+            store.start.eq(start & op[Op.STORE]), store.base.eq(word.memory), store.flush.eq(flush),
         ]
         wiring.connect(m, drain.o_requests, wiring.flipped(self.memory.read_requests))
         wiring.connect(m, wiring.flipped(self.memory.read_data), drain.i_data)
@@ -246,20 +280,30 @@ class TernaryCore(wiring.Component):
         wiring.connect(m, store.words, wiring.flipped(self.memory.write_data))
         wiring.connect(m, wiring.flipped(self.memory.write_done), store.done)
 
-    def _errors(self, m: Module, word: data.View, sequencer: TernarySequencer, reader: VectorRead, writer: VectorWrite,
-                engine: TernaryEngine, load: LoadWords, store: StoreWords, multiplies: Signal) -> None:
+    def _count(self, m: Module, sequencer: TernarySequencer, engine: TernaryEngine, store: StoreWords, drain: Drain, vectors: Bank, *,
+               quantising: Value) -> None:
+        """What went on in the cycle before: for the counters, and the watchdog."""
+        stored, read = store.done.valid & store.done.ready, drain.i_data.valid & drain.i_data.ready
+        m.d.sync += sequencer.moved.eq(stored | read | vectors.read_enable | vectors.write_enable)
+        before = Signal(engine.phases.shape())
+        m.d.sync += before.eq(engine.phases)
+        m.d.comb += sequencer.events.quantising.eq(quantising)
+        m.d.comb += [sequencer.events[name].eq(engine.phases[name] != before[name]) for name in PHASES]
+
+    def _errors(self, m: Module, word: data.View, sequencer: TernarySequencer, units: Units, store: StoreWords,
+                multiplies: Value) -> None:
         """What stops a program; a cycle late, as nothing it did is taken back."""
         c, error = self.config, sequencer.error
-        m.d.sync += error.eq(0)
+        reader, writer, engine = units.reader, units.writer, units.engine
         many = (word.rows >= c.accumulators) | (word.rows == 0) | (word.tiles >= c.param_channels)
-        short = word.columns >= ((word.tiles + 1) * 5) << (c.array.bit_length() - 1)
-        with m.If(multiplies & (many | short)):
-            m.d.sync += [error.code.eq(Code.SIZE), error.word.eq(Cat(word.rows, word.columns))]
+        m.d.sync += error.eq(0)
+        with m.If(multiplies & (many | (word.columns >= self._padded(word)))):
+            m.d.sync += [error.code.eq(Code.SIZE), error.word.eq(Cat(word.rows, word.columns[:16]))]
         with m.Elif(reader.fault):
             m.d.sync += [error.code.eq(Code.ADDRESS), error.word.eq(reader.address)]
         with m.Elif(writer.fault):
             m.d.sync += [error.code.eq(Code.ADDRESS), error.word.eq(writer.address)]
         with m.Elif(self.memory_failed):
             m.d.sync += [error.code.eq(Code.MEMORY), error.word.eq(self.memory_address)]
-        with m.Elif((engine.o.valid & engine.o.p.error) | load.failed | store.failed):
+        with m.Elif((engine.o.valid & engine.o.p.error) | units.load.failed | store.failed):
             m.d.sync += [error.code.eq(Code.MEMORY), error.word.eq(word.memory)]

@@ -50,7 +50,8 @@ class Drain(wiring.Component):
             self.o_data.p.eq(self.i_data.p), self.o_data.valid.eq(self.i_data.valid & ~dropping),
             self.i_data.ready.eq(self.o_data.ready | dropping),
         ]
-        m.d.sync += [owed.eq(owed + Mux(asked, self.o_requests.p.length + 1, 0) - came), dropping.eq(self.flush | dropping & (owed != 0))]
+        m.d.sync += [owed.eq(owed + Mux(asked, self.o_requests.p.length + 1, 0) - came),
+                     dropping.eq(self.flush | dropping & (owed != 0))]
         return m
 
 
@@ -157,7 +158,8 @@ class LoadWords(wiring.Component):
         with m.If(self.requests.valid & self.requests.ready):
             m.d.sync += [asked.eq(1), address.eq(address + 1)]
         with m.If(self.words.valid & self.words.ready):
-            m.d.sync += [asked.eq(0), filled.eq(1), part.eq(0), word.eq(self.words.p.data), self.failed.eq(self.failed | self.words.p.error)]
+            m.d.sync += [asked.eq(0), filled.eq(1), part.eq(0), word.eq(self.words.p.data),
+                         self.failed.eq(self.failed | self.words.p.error)]
         with m.If(gone):
             m.d.sync += [part.eq(part + 1), word.eq(word >> 32), left.eq(left - 1), active.eq(left != 0)]
             with m.If((part == self.parts - 1) | (left == 0)):

@@ -11,6 +11,8 @@ __all__ = ["ADDRESS_BITS", "Pad", "VectorRead", "VectorWrite"]
 ADDRESS_BITS = 18
 """Of a word in an instruction."""
 
+RUN_BITS = 16
+
 
 class VectorRead(wiring.Component):
     """Words of a vector, and beside them, if wanted, those of another.
@@ -26,6 +28,8 @@ class VectorRead(wiring.Component):
     -------
     start, base, other, last, paired : ``In(1)``, ``In(18)``, ``In(18)``, ``In(18)``, ``In(1)``
         Read the vector at ``base``, of ``last + 1`` words; if ``paired``, that at ``other`` too. All stable until ``idle``.
+    run, skip : ``In(16)``, ``In(18)``
+        After ``run + 1`` words of each vector, ``skip`` are left out.
     o : ``Out(stream.Signature({"a": signed(32), "b": signed(32), "last": 1}))``
         ``b`` is without meaning if not ``paired``.
     idle : ``Out(1)``
@@ -40,6 +44,7 @@ class VectorRead(wiring.Component):
         self.depth = depth
         super().__init__({
             "start": In(1), "base": In(ADDRESS_BITS), "other": In(ADDRESS_BITS), "last": In(ADDRESS_BITS), "paired": In(1),
+            "run": In(RUN_BITS), "skip": In(ADDRESS_BITS),
             "o": Out(stream.Signature(data.StructLayout({"a": signed(32), "b": signed(32), "last": 1}))),
             "idle": Out(1), "fault": Out(1),
             "address": Out(ceil_log2(depth)), "enable": Out(1), "data": In(32),
@@ -50,7 +55,8 @@ class VectorRead(wiring.Component):
         o, address, other = self.o, Signal(ADDRESS_BITS + 1), Signal(ADDRESS_BITS + 1)
         left, active, second, fresh, held = Signal(ADDRESS_BITS), Signal(), Signal(), Signal(), Signal(32, reset_less=True)
         advance, step = Signal(), Signal()
-        at = Signal(ADDRESS_BITS + 1)
+        at, count = Signal(ADDRESS_BITS + 1), Signal(RUN_BITS)
+        further = Mux(count == self.run, self.skip + 1, 1)
         m.d.comb += [
             advance.eq(~o.valid | o.ready), step.eq(active & advance), at.eq(Mux(second, other, address)),
             self.address.eq(at), self.enable.eq(step), self.fault.eq(step & (at >= self.depth)), self.idle.eq(~active),
@@ -64,9 +70,11 @@ class VectorRead(wiring.Component):
         with m.If(step):
             m.d.sync += [second.eq(self.paired & ~second), o.p.last.eq(left == 0)]
             with m.If(second | ~self.paired):
-                m.d.sync += [address.eq(address + 1), other.eq(other + 1), left.eq(left - 1), active.eq(left != 0)]
+                m.d.sync += [address.eq(address + further), other.eq(other + further), left.eq(left - 1), active.eq(left != 0),
+                             count.eq(Mux(count == self.run, 0, count + 1))]
         with m.If(self.start):
-            m.d.sync += [address.eq(self.base), other.eq(self.other), left.eq(self.last), active.eq(1), second.eq(0), o.valid.eq(0)]
+            m.d.sync += [address.eq(self.base), other.eq(self.other), left.eq(self.last), active.eq(1), second.eq(0), count.eq(0),
+                         o.valid.eq(0)]
         return m
 
 
@@ -77,6 +85,8 @@ class VectorWrite(wiring.Component):
     -------
     start, base : ``In(1)``, ``In(18)``
         Words that follow are written from ``base`` on.
+    run, skip : ``In(16)``, ``In(18)``
+        After ``run + 1`` words, ``skip`` are left out.
     i : ``In(stream.Signature({"word": 32}))``
     fault : ``Out(1)``
         A word beyond the memory came; it is dropped.
@@ -87,20 +97,22 @@ class VectorWrite(wiring.Component):
     def __init__(self, depth: int) -> None:
         self.depth = depth
         super().__init__({
-            "start": In(1), "base": In(ADDRESS_BITS), "i": In(stream.Signature(data.StructLayout({"word": 32}))), "fault": Out(1),
+            "start": In(1), "base": In(ADDRESS_BITS), "run": In(RUN_BITS), "skip": In(ADDRESS_BITS),
+            "i": In(stream.Signature(data.StructLayout({"word": 32}))), "fault": Out(1),
             "address": Out(ceil_log2(depth)), "enable": Out(1), "data": Out(32),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        address = Signal(ADDRESS_BITS + 1)
+        address, count = Signal(ADDRESS_BITS + 1), Signal(RUN_BITS)
+        ends = count == self.run
         beyond = address >= self.depth
         m.d.comb += [self.i.ready.eq(1), self.address.eq(address), self.data.eq(self.i.p.word),
                      self.enable.eq(self.i.valid & ~beyond), self.fault.eq(self.i.valid & beyond)]
         with m.If(self.i.valid):
-            m.d.sync += address.eq(address + 1)
+            m.d.sync += [address.eq(address + Mux(ends, self.skip + 1, 1)), count.eq(Mux(ends, 0, count + 1))]
         with m.If(self.start):
-            m.d.sync += address.eq(self.base)
+            m.d.sync += [address.eq(self.base), count.eq(0)]
         return m
 
 

@@ -39,8 +39,8 @@ class Config:
     baud
         Serial link's rate, bits/s.
     engine
-        ``"array"``, integer and float MACs, or ``"ternary"``, tables in block RAM that the bytes of ternary weights address. The meaning of the
-        sizes below is that of the first, and the second's in brackets.
+        ``"array"``, integer and float MACs, or ``"ternary"``, tables in block RAM that the bytes of ternary weights address. Sizes
+        below mean what is said for the first, and in brackets for the second.
     memory
         Of a ternary engine's weights: ``"onchip"`` or ``"sdram"``; ``"none"`` otherwise.
     array

@@ -1,16 +1,23 @@
-"""What a ternary accelerator is programmed with: one instruction a matrix.
+"""What a ternary accelerator is programmed with.
 
-Vectors are integers of 16 bits, or sums of 32, a word of the vector memory each. The external memory holds matrices, in words of
-``tables`` bytes (:mod:`.ternary_tiles`).
+Vectors are integers of 16 bits, or sums of 32, or int8 codes, a word of the vector memory each. The external memory holds matrices, in
+words of ``tables`` bytes (:mod:`.ternary_tiles`).
 
-* **STORE** moves ``count`` words of the vector memory from ``x`` on to the external memory, from word ``memory`` on: ``tables / 4`` of
+* **STORE** moves ``columns`` words of the vector memory from ``x`` on to the external memory, from word ``memory`` on: ``tables / 4`` of
   them make a word there, the first the lowest.
-* **LOAD** moves them back: ``count`` words to ``y``.
-* **PRODUCT** multiplies the matrix at ``memory``, of ``rows`` rows and ``columns`` columns in ``tiles`` tiles, by the int8 vector at ``x``:
-  exact sums to ``y``.
-* **LINEAR** is a BitLinear (:class:`.bitlinear.BitLinear`) of the vector at ``x``, with the gain at ``gain``, and ``multiplier``, ``shift``
-  and ``eps`` for its scale; outputs of 16 bits to ``y``. With ``adds``, the vector at ``residual`` is added; with ``relu``, what is
-  negative then is 0.
+* **LOAD** moves them back: ``columns`` words to ``y``.
+* **QUANTISE** normalises and quantises ``columns`` values at ``x`` with the gains at ``other``: int8 codes to ``y``. What their products
+  must be multiplied by is kept for PRODUCT: :func:`.bitlinear.output_scale` of ``multiplier``, ``shift`` and ``eps``.
+* **PRODUCT** multiplies the matrix at ``memory``, of ``rows`` rows and ``tiles`` tiles, by ``columns`` codes at ``x``: sums of 32 bits to
+  ``y``, or with ``scales`` outputs of 16 bits, to which the vector at ``residual`` is added with ``adds``, and of which none is negative
+  with ``relu``.
+* **LINEAR** is both at once, the codes not written anywhere: a BitLinear (:class:`.bitlinear.BitLinear`).
+* **MAX** takes the larger of each of ``columns`` words at ``x`` and ``other``.
+* **GATE** is ``relu(x)**2 * other`` of ``columns`` values with one exponent, which is dropped (:func:`.bitlinear.gated_square`): the norm
+  that follows cancels it.
+
+After every ``run`` words that are read from ``x`` and ``other``, ``skip`` are left out, and after every ``out_run`` written to ``y``,
+``out_skip``: so a convolution reads its windows where the codes lie, and its codes get a border; a pool reads every other row or column.
 """
 from __future__ import annotations
 
@@ -34,6 +41,9 @@ class Op(IntEnum):
     LOAD = 2
     PRODUCT = 3
     LINEAR = 4
+    QUANTISE = 5
+    MAX = 6
+    GATE = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,25 +51,30 @@ class Instruction:
     """One instruction, fields as in :data:`TABLE`."""
     op: Op = Op.HALT
     x: int = 0
+    other: int = 0
     y: int = 0
-    gain: int = 0
     residual: int = 0
     memory: int = 0
-    count: int = 1
-    rows: int = 2
     columns: int = 1
+    rows: int = 2
     tiles: int = 1
     multiplier: int = 0
     shift: int = 0
     eps: int = 0
+    scales: int = 0
     adds: int = 0
     relu: int = 0
+    run: int = 1 << 16
+    skip: int = 0
+    out_run: int = 1 << 16
+    out_skip: int = 0
 
 
 def _table() -> tuple[Field, ...]:
-    layout = [("op", 4, False, 0), ("x", 18, False, 0), ("y", 18, False, 0), ("gain", 18, False, 0), ("residual", 18, False, 0),
-              ("memory", 24, False, 0), ("count", 18, False, 1), ("rows", 16, False, 1), ("columns", 16, False, 1), ("tiles", 12, False, 1),
-              ("multiplier", 18, False, 0), ("shift", 8, True, 0), ("eps", 32, False, 0), ("adds", 1, False, 0), ("relu", 1, False, 0)]
+    layout = [("op", 4, False, 0), ("x", 18, False, 0), ("other", 18, False, 0), ("y", 18, False, 0), ("residual", 18, False, 0),
+              ("memory", 24, False, 0), ("columns", 18, False, 1), ("rows", 16, False, 1), ("tiles", 12, False, 1),
+              ("multiplier", 18, False, 0), ("shift", 8, True, 0), ("eps", 32, False, 0), ("scales", 1, False, 0), ("adds", 1, False, 0),
+              ("relu", 1, False, 0), ("run", 16, False, 1), ("skip", 18, False, 0), ("out_run", 16, False, 1), ("out_skip", 18, False, 0)]
     return fields_of(layout)
 
 
