@@ -14,7 +14,8 @@ class OutputScale(wiring.Component):
     """``constant * largest / sqrt(squares + eps)`` as ``b / 2**c``, once a token: :func:`mantissa.bitlinear.output_scale`, bit for bit.
 
     One bit a cycle: two normalisations, a root of 18 bits, a quotient of 18 bits, a product and its rounding, one transaction at a time.
-    At most ``(squares_width + 33) // 2 + largest_width + 2 * bits + 46`` cycles. Root and quotient are rounded down, which we chose.
+    At most ``(squares_width + 2) // 2 + largest_width + 2 * bits + 43`` cycles, for sums of 34 bits and more and magnitudes of 18 and
+    more. Root and quotient are rounded down, which we chose.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def test_gated_square_is_exact(width: int) -> None:
 
 @pytest.mark.parametrize("bits", (8, 16))
 def test_layer_against_floats(bits: int) -> None:
-    """BitNet's formulae, float64: norm, gain, absmax codes, product, scales, residual; within half a step and 2^(1-bits) + 2^-15 of the output.
+    """BitNet's formulae in float64: norm, gain, absmax codes, product, scales; within half a step and 2^(1-bits) + 2^-15 of the output.
 
     Where float64 comes within 1e-9 of a tie, its code may be the other one, and the integers' is taken.
     """
