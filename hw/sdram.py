@@ -1,13 +1,14 @@
 """Controller of an SDR SDRAM of 16-bit words."""
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .memory_pieces import Pieces
 from .memory_port import MemoryPort, answer_layout
+from .sdram_banks import Banks
 from .sdram_timing import CLASS_7, W16, Cycles, Geometry, Timing
 from .stream import Queue, Skid, check_positive
 
@@ -57,8 +58,7 @@ class Sdram(wiring.Component):
     refresh is made when the piece at hand is over. ``write_done`` comes
     when the last word's command is given. ``last`` of words to be written is not looked at, ``error`` never set.
 
-    A word read is on ``read_data`` 6 cycles, CAS latency and ``delay`` after its column command; no ready depends on another, but
-    ``write_requests``' and ``read_requests``' on their own queues.
+    A word read is on ``read_data`` CAS latency, ``delay`` and 3 cycles after its command is on the pins. No ready depends on another.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Sdram(wiring.Component):
             wiring.connect(m, unit.o, whole[kind].i)
         self._take_writes(m, pieces["write"])
         grant, writing, piece = self._choose(m, whole["read"].o, whole["write"].o)
-        banks = _Banks(m, self.geometry, self.cycles)
+        banks = Banks(m, self.geometry, self.cycles)
         self._run(m, banks, grant, writing, piece)
         return m
 
@@ -157,7 +157,7 @@ class Sdram(wiring.Component):
 
     # What happens
 
-    def _run(self, m: Module, banks: _Banks, grant: Signal, writing: Signal, piece: Value) -> None:
+    def _run(self, m: Module, banks: Banks, grant: Signal, writing: Signal, piece: Value) -> None:
         shape = data.StructLayout({**self._layout.members, "write": 1})
         soon, now = Signal(shape, reset_less=True), Signal(shape, reset_less=True)      # whose row is opened; which is read or written
         step, running, free, ending = Signal(Step), Signal(), Signal(), Signal()
@@ -234,7 +234,7 @@ class Sdram(wiring.Component):
         m.d.sync += found.eq(self.pins.data_in)
         m.d.comb += [words_out.i.valid.eq(arriving.valid), words_out.i.payload.data.eq(found), words_out.i.payload.last.eq(arriving.last)]
 
-    def _manage(self, m: Module, banks: _Banks, command: _Commands, state: Signal, due: Signal, *, busy: Value) -> None:
+    def _manage(self, m: Module, banks: Banks, command: _Commands, state: Signal, due: Signal, *, busy: Value) -> None:
         """Setting up, and refresh."""
         times, pins = self.cycles, self.pins
         pause = Signal(range(times.power_up + 1), init=times.power_up)
@@ -289,41 +289,3 @@ class _Commands:
     def give(self, *, ras: int = 0, cas: int = 0, we: Value | int = 0, bank: Value | int = 0, address: Value | int = 0) -> None:
         self.m.d.sync += [self.pins.ras.eq(ras), self.pins.cas.eq(cas), self.pins.we.eq(we), self.pins.bank.eq(bank),
                           self.pins.address.eq(address)]
-
-
-class _Banks:
-    """What is open, and since when: of the bank at ``look``, and of all."""
-
-    def __init__(self, m: Module, geometry: Geometry, cycles: Cycles) -> None:
-        self.m = m
-        self.cycles = cycles
-        count = 1 << geometry.bank_bits
-        self.ras = max(cycles.ras, cycles.rc - cycles.rp)               # so that rc holds by itself
-        self.open = [Signal(name=f"open{n}") for n in range(count)]
-        self.rows = [Signal(geometry.row_bits, name=f"row{n}", reset_less=True) for n in range(count)]
-        self.settle = [Signal(range(max(cycles.rcd, cycles.rp)), name=f"settle{n}") for n in range(count)]
-        self.keep = [Signal(range(max(self.ras, cycles.wr)), name=f"keep{n}") for n in range(count)]
-        self.apart = Signal(range(max(2, cycles.rrd)))
-        self.look = Signal(geometry.bank_bits)
-        self.opened, self.row = Array(self.open)[self.look], Array(self.rows)[self.look]
-        self.settled = Array([timer == 0 for timer in self.settle])[self.look]
-        self.may_close = Array([timer == 0 for timer in self.keep])[self.look]
-        self.may_open = self.settled & (self.apart == 0)
-        self.all_may_close = Cat(timer == 0 for timer in self.keep).all()
-
-    def follow(self, *, close: Value, open_: Value, row: Value, write: Value, written: Value) -> None:
-        """Keep the account of the commands given in this cycle."""
-        m, times = self.m, self.cycles
-        m.d.sync += self.apart.eq(Mux(open_, times.rrd - 1, Mux(self.apart == 0, 0, self.apart - 1)))
-        for n, (is_open, held, settle, keep) in enumerate(zip(self.open, self.rows, self.settle, self.keep, strict=True)):
-            here = self.look == n
-            m.d.sync += [settle.eq(Mux(settle == 0, 0, settle - 1)), keep.eq(Mux(keep == 0, 0, keep - 1))]
-            with m.If(here & close):
-                m.d.sync += [is_open.eq(0), settle.eq(times.rp - 1)]
-            with m.If(here & open_):
-                m.d.sync += [is_open.eq(1), held.eq(row), settle.eq(times.rcd - 1), keep.eq(self.ras - 1)]
-            with m.If(write & (written == n) & (keep < times.wr)):
-                m.d.sync += keep.eq(times.wr - 1)
-
-    def all_closed(self) -> list:
-        return [is_open.eq(0) for is_open in self.open]

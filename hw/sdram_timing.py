@@ -120,4 +120,4 @@ AS4C16M16SA_7 = Timing(ck2=10_000, ck3=7_000, rcd=21_000, rp=21_000, ras=42_000,
 
 CLASS_7 = Timing(ck2=10_000, ck3=7_000, rcd=21_000, rp=21_000, ras=42_000, ras_most=100_000_000, rc=63_000, rrd=14_000, wr=15_000,
                  rfc=66_000, refresh=7_812_500, power_up=200_000_000)
-"""At least what any 256 Mbit part of speed grade 7 asks for, so that it does not matter whose is on the board."""
+"""The same with what we chose to add, as makers differ by a little: refresh, write recovery, how long a row may be open."""
