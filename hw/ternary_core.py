@@ -35,6 +35,12 @@ VECTOR_BITS = 16
 SUM_BITS = 24
 MULTIPLIER_BITS = 16
 
+LANES = 2
+"""Tables built at a time: 122 cycles for each table of a tile, which a tile of 122 rows a table hides."""
+
+ECP5 = ("ulx3s-85f",)
+"""Boards whose carry cells are instantiated."""
+
 ROOM = 16
 """Replies that may wait on the bus."""
 
@@ -122,8 +128,9 @@ class TernaryCore(wiring.Component):
             scale=OutputScale(squares_width=norm.squares_width, largest_width=norm.product_width, bits=MULTIPLIER_BITS),
             gate=GatedSquare(width=VECTOR_BITS, out_width=VECTOR_BITS, depth=columns),
             add=ScaleAdd(acc_width=SUM_BITS, bits=MULTIPLIER_BITS, width=VECTOR_BITS),
-            engine=TernaryEngine(tables=c.array, rows=c.accumulators, tiles=c.param_channels, acc_bits=SUM_BITS,
-                                 address_bits=self.address_bits, length_bits=LENGTH_BITS, counters=32),
+            engine=TernaryEngine(tables=c.array, lanes=LANES, rows=c.accumulators, tiles=c.param_channels, acc_bits=SUM_BITS,
+                                 address_bits=self.address_bits, length_bits=LENGTH_BITS, counters=32,
+                                 cells=c.board in ECP5),
             load=LoadWords(**self.port))
         for name, unit in units._asdict().items():
             m.submodules[name] = ResetInserter(flush)(unit)
@@ -134,7 +141,7 @@ class TernaryCore(wiring.Component):
         norms, multiplies = op[Op.QUANTISE] | op[Op.LINEAR], op[Op.PRODUCT] | op[Op.LINEAR]
         scaled = op[Op.LINEAR] | op[Op.PRODUCT] & word.scales
 
-        later = self._read(m, word, op, units, vectors, start=start, flush=flush, scaled=scaled, multiplies=multiplies,
+        later = self._read(m, word, op, units, vectors, start=start, flush=flush, scaled=scaled,
                            paired=norms | op[Op.MAX] | op[Op.GATE])
         self._operands(m, word, op, units, store, later)
         self._command(m, word, units, start=start & multiplies, flush=flush)
@@ -149,7 +156,7 @@ class TernaryCore(wiring.Component):
         self._errors(m, word, sequencer, units, store, multiplies)
 
     def _read(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, vectors: Bank, *, start: Value, flush: Value,
-              scaled: Value, multiplies: Value, paired: Value) -> Signal:
+              scaled: Value, paired: Value) -> Signal:
         """What is read: operands; then, where ``later``, what is added to the outputs."""
         reader = units.reader
         later, began = Signal(), Signal()
