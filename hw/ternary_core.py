@@ -211,7 +211,8 @@ class TernaryCore(wiring.Component):
         with m.Elif(flush | command.ready):
             m.d.sync += asked.eq(0)
         m.d.comb += [
-            command.valid.eq(asked), command.p.address.eq(word.memory), command.p.last_row.eq(word.rows), command.p.last_tile.eq(word.tiles),
+            command.valid.eq(asked), command.p.address.eq(word.memory), command.p.last_row.eq(word.rows),
+            command.p.last_tile.eq(word.tiles),
             units.pad.start.eq(start), units.pad.count.eq(self._padded(word)),
         ]
 
