@@ -119,6 +119,7 @@ class TernaryEngine(wiring.Component):
             "i": In(stream.Signature(answer_layout(8 * tables))),
             "o": Out(stream.Signature(data.StructLayout({"sums": data.ArrayLayout(signed(acc_bits), tokens), "error": 1, "last": 1}))),
         } | ({"phases": Out(data.StructLayout(dict.fromkeys(PHASES, counters)))} if counters else {}))
+        self.issuing, self.looking, self.begin = Signal(), Signal(), Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -127,7 +128,7 @@ class TernaryEngine(wiring.Component):
         m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size)
         wiring.connect(m, wiring.flipped(self.i_x), build.i)
         wiring.connect(m, build.o, lookup.i_table)
-        issuing, looking, begin = Signal(), Signal(), Signal()
+        issuing, looking, begin = self.issuing, self.looking, self.begin
         accept = self.i_command.valid & self.i_command.ready
         last_row, last_tile = Signal(ceil_log2(self.rows), reset_less=True), Signal(ceil_log2(self.tiles), reset_less=True)
         m.d.comb += self.i_command.ready.eq(~(issuing | looking))

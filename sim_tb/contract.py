@@ -16,6 +16,7 @@ from ..hw.engine import Accumulate
 from ..hw.mac_wide import MacWide
 from ..hw.payload import ports
 from ..hw.stream import Queue
+from ..hw.ternary_engine import TernaryEngine
 from .formal import Proof, ProofError, prove
 from .paths import paths
 from .simulate import raw_streams, simulate
@@ -51,8 +52,13 @@ def _wide(dut: MacWide) -> list[Value]:
     return [dut.kept == busy.any(), (busy & (busy - 1)) == 0]
 
 
+def _ternary(dut: TernaryEngine) -> list[Value]:
+    """A command begins where none is under way."""
+    return [~dut.begin | (dut.looking & ~dut.issuing)]
+
+
 INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {
-    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide}
+    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide, TernaryEngine: _ternary}
 """What makes a component's contract inductive: proved along with it."""
 
 
