@@ -33,13 +33,13 @@ class TernaryEngine(wiring.Component):
     each of ``tokens`` vectors. It takes ``5 * tables * tiles`` activations of each vector, in the order of K and padded with zeros as
     :func:`mantissa.ternary_tiles.tile` pads the matrix. The tables of a tile are built while the tile before is looked up, and those of
     a command's first tiles before the command; words go from the memory's port to the tables through no buffer. A word a cycle,
-    unless a tile has fewer rows than
-    ``256 * tables / lanes``; between tiles there are CYCLES, and one for each doubling of ``tables``.
+    unless a tile has fewer rows than ``256 * tables / lanes``; between tiles there are four cycles, one for
+    each doubling of ``tables``, and one of bits.
     Sums are added up in a memory of ``rows`` words, and leave as the last tile makes them; ``acc_bits`` that are too few wrap.
 
     ``error`` is set where the memory reported one for a word of the command so far: where it is clear with ``last``, all sums are good.
-    Nothing hangs that the memory's port ends; a memory that is silent is its port's to watch. A command with more rows than ``rows`` is
-    not refused: its sums are wrong. The next command is taken when the last sum is on its way.
+    Nothing hangs that the memory's port ends; a memory that is silent is its port's to watch. The next
+    command is taken when the last sum is on its way.
 
     Structure: see :class:`~.tlmm_ram.TlmmByteRam`; K outside, as T-MAC (arXiv 2407.00088) has it.
 
