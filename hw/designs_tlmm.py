@@ -245,9 +245,11 @@ def ternary_engine(tables: int, **structure: Any) -> Design:
         workload=partial(_matrices, made, [(most, 2 * step)], errors=False))
 
 
+_SMALL = {"rows": 32, "tiles": 16, "length_bits": 2}          # so that stimuli meet every limit
+
 DESIGNS: tuple[Design, ...] = (
     tlmm_build(2, tokens=2), tlmm_build(1, code="tq1_0", cells=False), tlmm_build(2, lanes=2, code="bits"),
     tlmm_byte_ram(4), tlmm_byte_ram(2, tokens=2, lanes=2, ports=2),
-    ternary_engine(2, rows=32, tiles=16), ternary_engine(2, tokens=2, lanes=2, code="tq1_0", rows=32, tiles=16, cells=False),
-    ternary_engine(1, code="bits", planes=2, rows=32, tiles=16), ternary_engine(1, code="bits", planes=4, rows=32, tiles=16, cells=False),
+    ternary_engine(2, **_SMALL), ternary_engine(2, tokens=2, lanes=2, code="tq1_0", cells=False, **_SMALL),
+    ternary_engine(1, code="bits", planes=2, **_SMALL), ternary_engine(1, code="bits", planes=4, cells=False, **_SMALL),
 )

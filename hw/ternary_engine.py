@@ -33,13 +33,13 @@ class TernaryEngine(wiring.Component):
     each of ``tokens`` vectors. It takes ``5 * tables * tiles`` activations of each vector, in the order of K and padded with zeros as
     :func:`mantissa.ternary_tiles.tile` pads the matrix. The tables of a tile are built while the tile before is looked up, and those of
     a command's first tiles before the command; words go from the memory's port to the tables through no buffer. A word a cycle,
-    unless a tile has fewer rows than
-    ``256 * tables / lanes``; between tiles there are CYCLES, and one for each doubling of ``tables``.
+    unless a tile has fewer rows than ``256 * tables / lanes``; between tiles there are four cycles, one for
+    each doubling of ``tables``, and one of bits.
     Sums are added up in a memory of ``rows`` words, and leave as the last tile makes them; ``acc_bits`` that are too few wrap.
 
     ``error`` is set where the memory reported one for a word of the command so far: where it is clear with ``last``, all sums are good.
-    Nothing hangs that the memory's port ends; a memory that is silent is its port's to watch. A command with more rows than ``rows`` is
-    not refused: its sums are wrong. The next command is taken when the last sum is on its way.
+    Nothing hangs that the memory's port ends; a memory that is silent is its port's to watch. The next
+    command is taken when the last sum is on its way.
 
     Structure: see :class:`~.tlmm_ram.TlmmByteRam`; K outside, as T-MAC (arXiv 2407.00088) has it.
 
@@ -119,6 +119,7 @@ class TernaryEngine(wiring.Component):
             "i": In(stream.Signature(answer_layout(8 * tables))),
             "o": Out(stream.Signature(data.StructLayout({"sums": data.ArrayLayout(signed(acc_bits), tokens), "error": 1, "last": 1}))),
         } | ({"phases": Out(data.StructLayout(dict.fromkeys(PHASES, counters)))} if counters else {}))
+        self.issuing, self.looking, self.begin = Signal(), Signal(), Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -127,7 +128,7 @@ class TernaryEngine(wiring.Component):
         m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size)
         wiring.connect(m, wiring.flipped(self.i_x), build.i)
         wiring.connect(m, build.o, lookup.i_table)
-        issuing, looking, begin = Signal(), Signal(), Signal()
+        issuing, looking, begin = self.issuing, self.looking, self.begin
         accept = self.i_command.valid & self.i_command.ready
         last_row, last_tile = Signal(ceil_log2(self.rows), reset_less=True), Signal(ceil_log2(self.tiles), reset_less=True)
         m.d.comb += self.i_command.ready.eq(~(issuing | looking))

@@ -18,6 +18,7 @@ from ..hw.mac_wide import MacWide
 from ..hw.memory_guard import Guard
 from ..hw.payload import ports
 from ..hw.stream import Queue
+from ..hw.ternary_engine import TernaryEngine
 from .formal import Proof, ProofError, prove
 from .paths import paths
 from .simulate import raw_streams, simulate
@@ -66,9 +67,15 @@ def _ordered(dut: Ordered) -> list[Value]:
     return [rule for unit in dut.chain if type(unit) in INVARIANTS for rule in INVARIANTS[type(unit)](unit)]
 
 
+def _ternary(dut: TernaryEngine) -> list[Value]:
+    """A command begins where none is under way."""
+    return [~dut.begin | (dut.looking & ~dut.issuing)]
+
+
 INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {
     Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide,
-    Guard: _guard, Ordered: _ordered, Strict: _sdram}
+    Guard: _guard, Ordered: _ordered, Strict: _sdram,
+    TernaryEngine: _ternary}
 """What makes a component's contract inductive: proved along with it."""
 
 
