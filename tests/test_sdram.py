@@ -95,8 +95,8 @@ def written() -> list[Burst]:
 
 @pytest.mark.parametrize("rule, asks, wrong, clock_hz", [
     ("rcd", {}, {"rcd": 10_000}, HZ), ("rp", {}, {"rp": 10_000, "rc": 1_000}, HZ),
-    ("ras", {"ras": 90_000, "rc": 111_000}, {"ras": 10_000, "rc": 10_000}, HZ), ("rc", {"rc": 90_000}, {"rc": 10_000}, HZ),
-    ("rrd", {"rrd": 120_000}, {"rrd": 10_000}, HZ), ("wr", {}, {"wr": 5_000}, HZ), ("rfc", {}, {"rfc": 30_000}, HZ),
+    ("ras", {"ras": 90_000, "rc": 111_000}, {"ras": 10_000, "rc": 10_000}, HZ), ("rc", {"rc": 150_000}, {"rc": 10_000}, HZ),
+    ("rrd", {"rrd": 120_000}, {"rrd": 10_000}, HZ), ("wr", {"wr": 90_000}, {"wr": 5_000}, HZ), ("rfc", {}, {"rfc": 30_000}, HZ),
     ("refresh", {}, {"refresh": 12_000_000}, HZ), ("power_up", {}, {"power_up": 500_000}, HZ),
     ("mrd", {"mrd": 8}, {"mrd": 1}, HZ), ("ck", {}, {"ck2": 7_000}, 140_000_000),
 ])
