@@ -10,6 +10,7 @@ from ..hw.serial import Serial
 from ..hw.uart import divisor_of
 from .board import INPUTS, Board
 from .pll import Ecp5Pll, Ice40Pll, pll_for
+from .sdram_pads import SdramPads, constraints
 
 __all__ = ["Top", "start_clock"]
 
@@ -31,7 +32,7 @@ class Top(wiring.Component):
     clock_hz, baud : :class:`int`
         Clock of the device, rate of the serial port.
     device : :class:`Component`
-        Has the ports of :class:`~mantissa.hw.accelerator.Accelerator`.
+        Has the ports of :class:`~mantissa.hw.accelerator.Accelerator`; an SDRAM's get pads.
 
     Members
     -------
@@ -47,12 +48,21 @@ class Top(wiring.Component):
         self.device = device
         self.divisor = divisor_of(clock_hz, baud)
         self.pll = None if clock_hz == board.clock_hz else pll_for(board.family, board.clock_hz, clock_hz)
+        self.pads = SdramPads() if "sdram" in device.signature.members else None
         super().__init__({name: In(1) if name in INPUTS else Out(1) for name in board.pins})
+
+    def constraints(self) -> tuple[str, str]:
+        """Name and text of nextpnr's constraint file."""
+        name, text = self.board.constraints()
+        return name, text + (constraints() if self.pads is not None else "")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         start_clock(m, board=self.board, pll=self.pll, pin=self.clk, clock_hz=self.clock_hz)
         m.submodules.serial = serial = Serial(self.device, divisor=self.divisor)
+        if self.pads is not None:
+            m.submodules.pads = self.pads
+            wiring.connect(m, self.device.sdram, self.pads.pins)
         m.d.comb += [serial.rx.eq(self.rx), self.tx.eq(serial.tx)]
         beat = Signal(range(self.clock_hz))
         m.d.sync += beat.eq(beat + 1)

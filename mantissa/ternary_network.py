@@ -108,7 +108,8 @@ class Network:
     def linear(self, name: str, layer: Layer, x: int, *, residual: int | None = None, relu: bool = False) -> int:
         """A BitLinear of the vector at ``x``; where its outputs are."""
         y = self.vector(layer.rows, name)
-        self.program.append(Instruction(op=Op.LINEAR, x=x, other=layer.gain, y=y, **self._product(layer, residual, relu), **self._norm(layer)))
+        self.program.append(Instruction(
+            op=Op.LINEAR, x=x, other=layer.gain, y=y, **self._product(layer, residual, relu), **self._norm(layer)))
         return y
 
     def gate(self, name: str, gate: int, up: int, words: int) -> int:
