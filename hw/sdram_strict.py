@@ -1,7 +1,7 @@
-"""A small SDRAM as hardware, that spoils what is read once a rule of its datasheet has been broken."""
+"""An SDRAM as hardware, that spoils what is read once a rule of its datasheet has been broken."""
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, ClockSignal, Instance, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .sdram import SdramPins
 from .sdram_timing import Cycles, Geometry
 
-__all__ = ["StrictSdram"]
+__all__ = ["StrictSdram", "words_module"]
 
 SLACK = 64
 """Cycles by which a refresh may be late."""
@@ -24,6 +24,9 @@ class StrictSdram(wiring.Component):
     ----------
     cycles, geometry
         Of the chip.
+    words
+        Name of a Verilog module that holds the words, as :func:`words_module` writes it, for chips too large for a list of initial values;
+        an empty name for a memory.
 
     Members
     -------
@@ -32,9 +35,10 @@ class StrictSdram(wiring.Component):
         A rule has been broken.
     """
 
-    def __init__(self, *, cycles: Cycles, geometry: Geometry) -> None:
+    def __init__(self, *, cycles: Cycles, geometry: Geometry, words: str = "") -> None:
         self.cycles = cycles
         self.geometry = geometry
+        self.words = words
         super().__init__({"pins": In(SdramPins(geometry)), "broken": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -92,12 +96,15 @@ class StrictSdram(wiring.Component):
     def _words(self, m: Module, read: Value, write: Value, row: Value) -> Value:
         """The words; whether the data pins are driven where they must not be, or not where they must."""
         pins, geometry, cas = self.pins, self.geometry, self.cycles.cas
-        m.submodules.store = store = Memory(shape=unsigned(16), depth=1 << geometry.address_bits, init=[])
-        inward, outward = store.write_port(), store.read_port(transparent_for=())
-        address = Cat(pins.address[:geometry.column_bits], pins.bank, row)
-        m.d.comb += [inward.addr.eq(address), inward.data.eq(pins.data_out), inward.en.eq(write),
-                     outward.addr.eq(address), outward.en.eq(1)]
-        word = outward.data
+        address, word = Cat(pins.address[:geometry.column_bits], pins.bank, row), Signal(16)
+        if self.words:
+            m.submodules.store = Instance(self.words, i_clk=ClockSignal(), i_address=address, i_enable=write, i_written=pins.data_out,
+                                          o_word=word)
+        else:
+            m.submodules.store = store = Memory(shape=unsigned(16), depth=1 << geometry.address_bits, init=[])
+            inward, outward = store.write_port(), store.read_port(transparent_for=())
+            m.d.comb += [inward.addr.eq(address), inward.data.eq(pins.data_out), inward.en.eq(write),
+                         outward.addr.eq(address), outward.en.eq(1), word.eq(outward.data)]
         coming = [read]
         for n in range(cas + 1):
             there = Signal(name=f"there{n}")
@@ -109,3 +116,16 @@ class StrictSdram(wiring.Component):
             word = later
         m.d.comb += pins.data_in.eq(Mux(coming[cas], word ^ self.broken.replicate(16), 0xBAD))
         return (pins.drive & (read | Cat(coming[1:]).any())) | (pins.drive ^ write)
+
+
+def words_module(name: str, geometry: Geometry) -> str:
+    """Verilog of a memory of the chip's words, that reads a cycle after the address."""
+    top = geometry.address_bits - 1
+    return f"""module {name}(input clk, input [{top}:0] address, input enable, input [15:0] written, output reg [15:0] word);
+  reg [15:0] words [0:{(1 << geometry.address_bits) - 1}];
+  always @(posedge clk) begin
+    if (enable) words[address] <= written;
+    word <= words[address];
+  end
+endmodule
+"""

@@ -13,7 +13,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from mantissa.fpga.sdram_pads import SdramTestTop, constraints
+from mantissa.fpga.sdram_pads import constraints
+from mantissa.fpga.sdram_test import SdramTestTop
 from mantissa.hw.designs_memory import BRIEF, Strict
 from mantissa.hw.memory_test import MemoryTest
 from mantissa.hw.sdram import Sdram
