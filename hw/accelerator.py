@@ -92,13 +92,23 @@ class Accelerator(wiring.Component):
         wiring.connect(m, core.memory, guard.port)
         m.d.comb += [core.memory_failed.eq(guard.read_failed | guard.write_failed),
                      core.memory_address.eq(Mux(guard.read_failed, guard.read_address, guard.write_address))]
+        inner = {**core.port, "address_bits": core.port["address_bits"] - 1}
         if config.memory == "onchip":
-            m.submodules.weights = weights = OnChip(**core.port)
-            wiring.connect(m, guard.memory, weights.port)
+            m.submodules.weights = weights = OnChip(**inner)
+            narrowed(m, guard.memory, weights.port)
             return
-        m.submodules.wider = wider = Wider(narrow=16, wide=core.port["data_bits"], address_bits=core.port["address_bits"],
-                                           length_bits=core.port["length_bits"])
+        m.submodules.wider = wider = Wider(narrow=16, wide=inner["data_bits"], address_bits=inner["address_bits"],
+                                           length_bits=inner["length_bits"])
         m.submodules.sdram = sdram = Sdram(clock_hz=config.clock_hz, length_bits=wider.memory.signature.length_bits, delay=self.delay)
-        wiring.connect(m, guard.memory, wider.port)
+        narrowed(m, guard.memory, wider.port)
         wiring.connect(m, wider.memory, sdram.port)
         wiring.connect(m, sdram.pins, wiring.flipped(self.sdram))
+
+
+def narrowed(m: Module, asks: wiring.PureInterface, memory: wiring.PureInterface) -> None:
+    """Connect who asks to a memory whose addresses have fewer bits, which is to be asked for none beyond."""
+    for name in ("write_data", "read_data", "write_done"):
+        wiring.connect(m, getattr(asks, name), getattr(memory, name))
+    for name in ("read_requests", "write_requests"):
+        o, i = getattr(asks, name), getattr(memory, name)
+        m.d.comb += [i.valid.eq(o.valid), o.ready.eq(i.ready), i.p.address.eq(o.p.address), i.p.length.eq(o.p.length)]

@@ -89,7 +89,7 @@ class TernaryCore(wiring.Component):
             raise ValueError(f"Identity must be 8 bytes, not {len(identity)}")
         self.config = config
         self.identity = identity
-        self.address_bits = (config.weight_words - 1).bit_length()
+        self.address_bits = config.weight_words.bit_length()    # one more than a memory of 2 ** n words needs: nothing wraps
         self.port = {"address_bits": self.address_bits, "length_bits": LENGTH_BITS, "data_bits": 8 * config.array}
         super().__init__({
             "i": In(stream.Signature(BUS_REQUEST)), "o": Out(stream.Signature(BUS_REPLY)), "status": Out(32),
