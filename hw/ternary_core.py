@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,10 +15,11 @@ from ..ternary_program import Op
 from .bank import Bank
 from .core_bus import BUS_REPLY, BUS_REQUEST, COUNTERS, answer
 from .gated_square import GatedSquare
-from .memory_port import MemoryPort
+from .memory_port import MemoryPort, answer_layout
 from .output_scale import OutputScale
 from .rms_quantize import RmsQuantize
 from .scale_add import ScaleAdd
+from .stream import Skid
 from .ternary_engine import PHASES, TernaryEngine
 from .ternary_memory import Drain, LoadWords, StoreWords
 from .ternary_sequencer import LOG_WORDS, TernarySequencer
@@ -56,6 +57,11 @@ class Units(NamedTuple):
     add: ScaleAdd
     engine: TernaryEngine
     load: LoadWords
+    # Slices, as what is ready or not must not reach across the chip.
+    operands: Skid
+    sums: Skid
+    codes: Skid
+    words: Skid
 
 
 class TernaryCore(wiring.Component):
@@ -131,9 +137,20 @@ class TernaryCore(wiring.Component):
             engine=TernaryEngine(tables=c.array, lanes=LANES, rows=c.accumulators, tiles=c.param_channels, acc_bits=SUM_BITS,
                                  address_bits=self.address_bits, length_bits=LENGTH_BITS, counters=32,
                                  cells=c.board in ECP5),
-            load=LoadWords(**self.port))
+            load=LoadWords(**self.port),
+            operands=Skid(VectorRead(c.activation_words).o.p.shape()), sums=Skid(data.StructLayout({"sum": signed(SUM_BITS), "error": 1})),
+            codes=Skid(data.StructLayout({"code": signed(8)})), words=Skid(answer_layout(8 * c.array)))
         for name, unit in units._asdict().items():
             m.submodules[name] = ResetInserter(flush)(unit)
+        sums, engine = units.sums, units.engine
+        wiring.connect(m, units.reader.o, units.operands.i)
+        wiring.connect(m, units.pad.o, units.codes.i)
+        m.d.comb += [
+            sums.i.valid.eq(engine.o.valid), engine.o.ready.eq(sums.i.ready), sums.i.p.sum.eq(engine.o.p.sums[0]),
+            sums.i.p.error.eq(engine.o.p.error), engine.i_x.valid.eq(units.codes.o.valid), units.codes.o.ready.eq(engine.i_x.ready),
+            engine.i_x.p.x[0].eq(units.codes.o.p.code),
+        ]
+        wiring.connect(m, units.words.o, engine.i)
         m.submodules.store = store = StoreWords(**self.port)
         m.submodules.drain = drain = Drain(**self.port)
         op = {kind: Signal(name=f"is_{kind.name.lower()}") for kind in Op}
@@ -149,18 +166,21 @@ class TernaryCore(wiring.Component):
         self._scaled(m, word, units, known=known, scaled=scaled, later=later)
         ended = self._written(m, word, op, units, vectors, start=start, scaled=scaled, multiplies=multiplies)
         self._memory(m, word, op, units, store, drain, start=start, flush=flush)
-        reader = units.reader
-        emptied = reader.idle & ~reader.o.valid & store.quiet
+        emptied = self._emptied(units) & store.quiet
         m.d.comb += [sequencer.quiet.eq(drain.quiet & store.quiet), sequencer.done.eq(Mux(op[Op.STORE], emptied, ended & (~norms | known)))]
         self._count(m, sequencer, units.engine, store, drain, vectors, quantising=op[Op.LINEAR] & ~known)
         self._errors(m, word, sequencer, units, store, multiplies)
+
+    def _emptied(self, units: Units) -> Value:
+        """Whether everything was read, and taken."""
+        return units.reader.idle & ~units.reader.o.valid & ~units.operands.o.valid
 
     def _read(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, vectors: Bank, *, start: Value, flush: Value,
               scaled: Value, paired: Value) -> Signal:
         """What is read: operands; then, where ``later``, what is added to the outputs."""
         reader = units.reader
         later, began = Signal(), Signal()
-        again = began & scaled & word.adds & reader.idle & ~reader.o.valid & ~later
+        again = began & scaled & word.adds & self._emptied(units) & ~later
         with m.If(start):
             m.d.sync += began.eq(1)
         with m.If(again):
@@ -178,14 +198,13 @@ class TernaryCore(wiring.Component):
 
     def _operands(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, store: StoreWords, later: Signal) -> None:
         """Words that were read, to who wants them first; codes to the tables."""
-        o, norm, pad, gate = units.reader.o, units.norm, units.pad, units.gate
+        o, norm, pad, gate = units.operands.o, units.norm, units.pad, units.gate
         norms = (op[Op.QUANTISE] | op[Op.LINEAR]) & ~later
         m.d.comb += [
             store.i.valid.eq(o.valid & op[Op.STORE]), store.i.p.word.eq(o.p.a),
             norm.i.valid.eq(o.valid & norms), norm.i.p.x.eq(o.p.a), norm.i.p.gain.eq(o.p.b), norm.i.p.last.eq(o.p.last),
             gate.i.valid.eq(o.valid & op[Op.GATE]), gate.i.p.gate.eq(o.p.a), gate.i.p.up.eq(o.p.b), gate.i.p.last.eq(o.p.last),
             norm.o.ready.eq(Mux(op[Op.LINEAR], pad.i.ready, 1)),
-            units.engine.i_x.valid.eq(pad.o.valid), units.engine.i_x.p.x[0].eq(pad.o.p.code), pad.o.ready.eq(units.engine.i_x.ready),
         ]
         with m.If(op[Op.LINEAR]):
             m.d.comb += [pad.i.valid.eq(norm.o.valid), pad.i.p.eq(norm.o.p)]
@@ -237,24 +256,24 @@ class TernaryCore(wiring.Component):
 
     def _scaled(self, m: Module, word: data.View, units: Units, *, known: Value, scaled: Value, later: Value) -> None:
         """Sums times the scale, and what is added."""
-        sums, i, beside = units.engine.o, units.add.i, units.reader.o
+        sums, i, beside = units.sums.o, units.add.i, units.operands.o
         complete = known & (~word.adds | later & beside.valid)
         m.d.comb += [
-            i.valid.eq(sums.valid & scaled & complete), i.p.acc.eq(sums.p.sums[0]), i.p.residual.eq(Mux(word.adds, beside.p.a, 0)),
+            i.valid.eq(sums.valid & scaled & complete), i.p.acc.eq(sums.p.sum), i.p.residual.eq(Mux(word.adds, beside.p.a, 0)),
             sums.ready.eq(Mux(scaled, i.ready & complete, 1)), units.add.o.ready.eq(1),
         ]
 
     def _written(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, vectors: Bank, *, start: Value, scaled: Value,
                  multiplies: Value) -> Signal:
         """Results to the vector memory; whether the last one is there."""
-        writer, o, y = units.writer, units.reader.o, units.add.o
+        writer, o, y = units.writer, units.operands.o, units.add.o
         m.d.comb += [
             vectors.write_address.eq(writer.address), vectors.write_enable.eq(writer.enable), vectors.write_data.eq(writer.data),
             writer.start.eq(start), writer.base.eq(word.y), writer.run.eq(word.out_run), writer.skip.eq(word.out_skip),
             units.load.o.ready.eq(1), units.gate.o.ready.eq(1),
         ]
         results = [
-            (scaled, y.valid, Mux(word.relu & y.p.y[-1], 0, y.p.y)), (multiplies, units.engine.o.valid, units.engine.o.p.sums[0]),
+            (scaled, y.valid, Mux(word.relu & y.p.y[-1], 0, y.p.y)), (multiplies, units.sums.o.valid, units.sums.o.p.sum),
             (op[Op.QUANTISE], units.norm.o.valid, units.norm.o.p.code), (op[Op.LOAD], units.load.o.valid, units.load.o.p.word),
             (op[Op.GATE], units.gate.o.valid, units.gate.o.p.y), (op[Op.MAX], o.valid, Mux(o.p.a > o.p.b, o.p.a, o.p.b)),
         ]
@@ -271,14 +290,14 @@ class TernaryCore(wiring.Component):
     def _memory(self, m: Module, word: data.View, op: Mapping[Op, Signal], units: Units, store: StoreWords, drain: Drain, *,
                 start: Value, flush: Value) -> None:
         """Who reads is the engine, or what loads."""
-        asks, engine, load, loads = drain.i_requests, units.engine, units.load, op[Op.LOAD]
+        asks, engine, load, words, loads = drain.i_requests, units.engine, units.load, units.words.i, op[Op.LOAD]
         m.d.comb += [
             drain.flush.eq(flush),
             asks.valid.eq(Mux(loads, load.requests.valid, engine.o_read.valid)), asks.p.eq(Mux(loads, load.requests.p, engine.o_read.p)),
             load.requests.ready.eq(loads & asks.ready), engine.o_read.ready.eq(~loads & asks.ready),
             load.words.valid.eq(loads & drain.o_data.valid), load.words.p.eq(drain.o_data.p),
-            engine.i.valid.eq(~loads & drain.o_data.valid), engine.i.p.eq(drain.o_data.p),
-            drain.o_data.ready.eq(Mux(loads, load.words.ready, engine.i.ready)),
+            words.valid.eq(~loads & drain.o_data.valid), words.p.eq(drain.o_data.p),
+            drain.o_data.ready.eq(Mux(loads, load.words.ready, words.ready)),
             load.start.eq(start & loads), load.base.eq(word.memory), load.last.eq(word.columns),
             store.start.eq(start & op[Op.STORE]), store.base.eq(word.memory), store.flush.eq(flush),
         ]
@@ -302,7 +321,7 @@ class TernaryCore(wiring.Component):
                 multiplies: Value) -> None:
         """What stops a program; a cycle late, as nothing it did is taken back."""
         c, error = self.config, sequencer.error
-        reader, writer, engine = units.reader, units.writer, units.engine
+        reader, writer, sums = units.reader, units.writer, units.sums.o
         many = (word.rows >= c.accumulators) | (word.rows == 0) | (word.tiles >= c.param_channels)
         m.d.sync += error.eq(0)
         with m.If(multiplies & (many | (word.columns >= self._padded(word)))):
@@ -313,5 +332,5 @@ class TernaryCore(wiring.Component):
             m.d.sync += [error.code.eq(Code.ADDRESS), error.word.eq(writer.address)]
         with m.Elif(self.memory_failed):
             m.d.sync += [error.code.eq(Code.MEMORY), error.word.eq(self.memory_address)]
-        with m.Elif((engine.o.valid & engine.o.p.error) | units.load.failed | store.failed):
+        with m.Elif((sums.valid & sums.p.error) | units.load.failed | store.failed):
             m.d.sync += [error.code.eq(Code.MEMORY), error.word.eq(word.memory)]

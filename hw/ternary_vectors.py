@@ -29,7 +29,7 @@ class VectorRead(wiring.Component):
     start, base, other, last, paired : ``In(1)``, ``In(18)``, ``In(18)``, ``In(18)``, ``In(1)``
         Read the vector at ``base``, of ``last + 1`` words; if ``paired``, that at ``other`` too. All stable until ``idle``.
     run, skip : ``In(16)``, ``In(18)``
-        After ``run + 1`` words of each vector, ``skip`` are left out.
+        After ``run + 1`` words of each vector, ``skip`` are left out; both as they will be, from the cycle of ``start`` on.
     o : ``Out(stream.Signature({"a": signed(32), "b": signed(32), "last": 1}))``
         ``b`` is without meaning if not ``paired``.
     idle : ``Out(1)``
@@ -55,8 +55,9 @@ class VectorRead(wiring.Component):
         o, address, other = self.o, Signal(ADDRESS_BITS + 1), Signal(ADDRESS_BITS + 1)
         left, active, second, fresh, held = Signal(ADDRESS_BITS), Signal(), Signal(), Signal(), Signal(32, reset_less=True)
         advance, step = Signal(), Signal()
-        at, count = Signal(ADDRESS_BITS + 1), Signal(RUN_BITS)
-        further = Mux(count == self.run, self.skip + 1, 1)
+        at, count, jump = Signal(ADDRESS_BITS + 1), Signal(RUN_BITS), Signal(ADDRESS_BITS + 1)
+        further = Mux(count.any(), 1, jump)
+        m.d.sync += jump.eq(self.skip + 1)
         m.d.comb += [
             advance.eq(~o.valid | o.ready), step.eq(active & advance), at.eq(Mux(second, other, address)),
             self.address.eq(at), self.enable.eq(step), self.fault.eq(step & (at >= self.depth)), self.idle.eq(~active),
@@ -71,9 +72,9 @@ class VectorRead(wiring.Component):
             m.d.sync += [second.eq(self.paired & ~second), o.p.last.eq(left == 0)]
             with m.If(second | ~self.paired):
                 m.d.sync += [address.eq(address + further), other.eq(other + further), left.eq(left - 1), active.eq(left != 0),
-                             count.eq(Mux(count == self.run, 0, count + 1))]
+                             count.eq(Mux(count.any(), count - 1, self.run))]
         with m.If(self.start):
-            m.d.sync += [address.eq(self.base), other.eq(self.other), left.eq(self.last), active.eq(1), second.eq(0), count.eq(0),
+            m.d.sync += [address.eq(self.base), other.eq(self.other), left.eq(self.last), active.eq(1), second.eq(0), count.eq(self.run),
                          o.valid.eq(0)]
         return m
 
@@ -86,7 +87,7 @@ class VectorWrite(wiring.Component):
     start, base : ``In(1)``, ``In(18)``
         Words that follow are written from ``base`` on.
     run, skip : ``In(16)``, ``In(18)``
-        After ``run + 1`` words, ``skip`` are left out.
+        After ``run + 1`` words, ``skip`` are left out; both as they will be, from the cycle of ``start`` on.
     i : ``In(stream.Signature({"word": 32}))``
     fault : ``Out(1)``
         A word beyond the memory came; it is dropped.
@@ -104,15 +105,15 @@ class VectorWrite(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        address, count = Signal(ADDRESS_BITS + 1), Signal(RUN_BITS)
-        ends = count == self.run
+        address, count, jump = Signal(ADDRESS_BITS + 1), Signal(RUN_BITS), Signal(ADDRESS_BITS + 1)
+        m.d.sync += jump.eq(self.skip + 1)
         beyond = address >= self.depth
         m.d.comb += [self.i.ready.eq(1), self.address.eq(address), self.data.eq(self.i.p.word),
                      self.enable.eq(self.i.valid & ~beyond), self.fault.eq(self.i.valid & beyond)]
         with m.If(self.i.valid):
-            m.d.sync += [address.eq(address + Mux(ends, self.skip + 1, 1)), count.eq(Mux(ends, 0, count + 1))]
+            m.d.sync += [address.eq(address + Mux(count.any(), 1, jump)), count.eq(Mux(count.any(), count - 1, self.run))]
         with m.If(self.start):
-            m.d.sync += [address.eq(self.base), count.eq(0)]
+            m.d.sync += [address.eq(self.base), count.eq(self.run)]
         return m
 
 
