@@ -202,7 +202,9 @@ def _skip_stimulus(width: int, depth: int, rng: np.random.Generator) -> Streams:
     last = last[:np.flatnonzero(last)[-1] + 1]
     token = np.concatenate([[0], np.cumsum(last)[:-1]])
     dense = rng.choice([0, 0.1, 0.4, 1], int(token[-1]) + 1)[token]
-    return {"i": {"code": np.where(rng.random(len(last)) < dense, _signed(rng, len(last), width), 0), "last": last}}
+    code = np.where(rng.random(len(last)) < dense, _signed(rng, len(last), width), 0)
+    full = np.repeat([0, -1], depth)                        # the most that either count can be
+    return {"i": {"code": np.append(full, code), "last": np.append((np.arange(2 * depth) + 1) % depth == 0, last)}}
 
 
 def skip(*, width: int = 8, depth: int) -> Design:
