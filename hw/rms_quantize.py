@@ -70,7 +70,7 @@ class RmsQuantize(wiring.Component):
         write, read = store.write_port(), store.read_port()
         squares, largest = Signal(self.squares_width), Signal(size)
         taking, count, settled = Signal(init=1), Signal(range(self.depth)), Signal(4)
-        walking, at = Signal(), Signal(range(self.depth))
+        walking, at, told = Signal(), Signal(range(self.depth)), Signal(init=1)
 
         # First pass: registers after the operands, after the products, and after the magnitude.
         x, gain = Signal(signed(self.width), reset_less=True), Signal(signed(self.gain_width), reset_less=True)
@@ -86,7 +86,7 @@ class RmsQuantize(wiring.Component):
         ]
         index = Signal(range(self.depth))
         m.d.comb += [write.addr.eq(index), write.data.eq(Cat(magnitude, sign)), write.en.eq(present[-1])]
-        with m.If(present[-1]):
+        with m.If(present[-1] & told):                      # told whenever a token is taken; it holds o_scale by itself
             m.d.sync += [squares.eq(squares + squared), index.eq(index + 1)]
             with m.If(magnitude > largest):
                 m.d.sync += largest.eq(magnitude)
@@ -98,7 +98,7 @@ class RmsQuantize(wiring.Component):
             m.d.sync += settled.eq(settled << 1)
 
         # Second pass: the divisor waits in a register of its own, 1 for a token of zeros.
-        by, told = Signal(size, reset_less=True), Signal(init=1)
+        by = Signal(size, reset_less=True)
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), read.en.eq(advance), read.addr.eq(at)]
         with m.If(settled[-1]):
