@@ -162,14 +162,17 @@ def _squared(out_width: int, depth: int, streams: Streams) -> Streams:
 
 
 def _square_stimulus(width: int, depth: int, rng: np.random.Generator) -> Streams:
-    """Tokens whose numbers have up to any number of bits; powers of two, for ties."""
+    """Tokens whose numbers have up to any number of bits; powers of two, for ties and what differs from one in a bit."""
     last = _lengths(rng, 900, depth)
     n = len(last)
     token = np.concatenate([[0], np.cumsum(last)[:-1]])
     down = rng.integers(0, width - 1, int(token[-1]) + 1)[token]
     gate, up = _signed(rng, n, width) >> down, _signed(rng, n, width) >> down // 2
     power = rng.random(n) < 0.2
-    gate = np.where(power, 1 << rng.integers(0, width - 1, n), gate)
+    gate = np.where(power, 1 << rng.integers(0, width - 1 - down), gate)
+    half = rng.integers(0, width - 1, n)                    # what may be a tie but for one bit below
+    lone = (rng.integers(0, 4, n) << half + 1 | 1 << half | 1 << rng.integers(0, width - 1, n)) & (1 << width - 1) - 1
+    up = np.where(power & (rng.random(n) < 0.8), lone * rng.choice([-1, 1], n), up)
     return {"i": {"gate": gate, "up": up, "last": last}}
 
 
@@ -202,7 +205,9 @@ def _skip_stimulus(width: int, depth: int, rng: np.random.Generator) -> Streams:
     last = last[:np.flatnonzero(last)[-1] + 1]
     token = np.concatenate([[0], np.cumsum(last)[:-1]])
     dense = rng.choice([0, 0.1, 0.4, 1], int(token[-1]) + 1)[token]
-    return {"i": {"code": np.where(rng.random(len(last)) < dense, _signed(rng, len(last), width), 0), "last": last}}
+    code = np.where(rng.random(len(last)) < dense, _signed(rng, len(last), width), 0)
+    full = np.repeat([0, -1], depth)                        # the most that either count can be
+    return {"i": {"code": np.append(full, code), "last": np.append((np.arange(2 * depth) + 1) % depth == 0, last)}}
 
 
 def skip(*, width: int = 8, depth: int) -> Design:

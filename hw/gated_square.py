@@ -81,7 +81,7 @@ class GatedSquare(wiring.Component):
                 m.d.sync += at.eq(at + 1)
                 with m.If(final):
                     m.d.sync += walking.eq(0)
-        with m.If(settling & ~first.any()):
+        with m.If(settling & ~first.any() & ~self.o.valid):
             with m.If(seen[self.out_width - 1:].any()):
                 m.d.sync += [seen.eq(seen >> 1), exponent.eq(exponent + 1)]
             with m.Else():

@@ -1,19 +1,19 @@
 """RMSNorm and absmax quantisation of a token in one pass."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .stream import check_positive
 
-__all__ = ["DIGITS", "RmsQuantize", "divide_step"]
+__all__ = ["RmsQuantize"]
 
 DIGITS = 8
 """Bits of the quotient of twice a code: 0 to 254."""
 
 
-def divide_step(rest: Signal, bit: Signal, by: Signal) -> tuple[object, object]:
+def _divide_step(rest: Value, bit: Value, by: Value) -> tuple[Value, Value]:
     """One digit of a restoring division: the digit, and the rest; ``rest`` is less than ``by``."""
     twice = Cat(bit, rest)
     less = (twice - by)[:len(by) + 1]
@@ -70,7 +70,7 @@ class RmsQuantize(wiring.Component):
         write, read = store.write_port(), store.read_port()
         squares, largest = Signal(self.squares_width), Signal(size)
         taking, count, settled = Signal(init=1), Signal(range(self.depth)), Signal(4)
-        walking, at = Signal(), Signal(range(self.depth))
+        walking, at, told = Signal(), Signal(range(self.depth)), Signal(init=1)
 
         # First pass: registers after the operands, after the products, and after the magnitude.
         x, gain = Signal(signed(self.width), reset_less=True), Signal(signed(self.gain_width), reset_less=True)
@@ -86,7 +86,7 @@ class RmsQuantize(wiring.Component):
         ]
         index = Signal(range(self.depth))
         m.d.comb += [write.addr.eq(index), write.data.eq(Cat(magnitude, sign)), write.en.eq(present[-1])]
-        with m.If(present[-1]):
+        with m.If(present[-1] & told):                      # told whenever a token is taken; it holds o_scale by itself
             m.d.sync += [squares.eq(squares + squared), index.eq(index + 1)]
             with m.If(magnitude > largest):
                 m.d.sync += largest.eq(magnitude)
@@ -98,7 +98,7 @@ class RmsQuantize(wiring.Component):
             m.d.sync += settled.eq(settled << 1)
 
         # Second pass: the divisor waits in a register of its own, 1 for a token of zeros.
-        by, told = Signal(size, reset_less=True), Signal(init=1)
+        by = Signal(size, reset_less=True)
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), read.en.eq(advance), read.addr.eq(at)]
         with m.If(settled[-1]):
@@ -117,7 +117,7 @@ class RmsQuantize(wiring.Component):
             m.d.sync += [valid.eq(Cat(walking, valid)), last.eq(Cat(final, last))]
         rest, low, minus, digits = self._doubled(m, advance, read.data, size)
         for _ in range(DIGITS):
-            digit, after = divide_step(rest, low[-1], by)
+            digit, after = _divide_step(rest, low[-1], by)
             now = [Signal(size, reset_less=True), Signal(len(low) - 1, reset_less=True), Signal(reset_less=True),
                    Signal(len(digits) + 1, reset_less=True)]
             with m.If(advance):
@@ -138,7 +138,7 @@ class RmsQuantize(wiring.Component):
             m.d.sync += [taking.eq(1), count.eq(0), index.eq(0), at.eq(0), squares.eq(0), largest.eq(0)]
         return m
 
-    def _doubled(self, m: Module, advance: Signal, word: Signal, size: int) -> tuple[Signal, Signal, Signal, Signal]:
+    def _doubled(self, m: Module, advance: Signal, word: Value, size: int) -> tuple[Signal, Signal, Signal, Signal]:
         """254 times a magnitude as the rest to begin with and the digits' bits to come; its sign, and no digits yet."""
         low, rest, minus = Signal(DIGITS, reset_less=True), Signal(size, reset_less=True), Signal(reset_less=True)
         held = Signal(size + 1, reset_less=True)            # block memory is slow
