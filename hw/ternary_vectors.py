@@ -80,7 +80,7 @@ class VectorRead(wiring.Component):
 
 
 class VectorWrite(wiring.Component):
-    """Words into the vector memory, one after the other; a word a cycle.
+    """Words into the vector memory, one after the other; a word a cycle, a cycle after it came.
 
     Members
     -------
@@ -107,10 +107,11 @@ class VectorWrite(wiring.Component):
         m = Module()
         address, count, jump = Signal(ADDRESS_BITS + 1), Signal(RUN_BITS), Signal(ADDRESS_BITS + 1)
         m.d.sync += jump.eq(self.skip + 1)
-        beyond = address >= self.depth
-        m.d.comb += [self.i.ready.eq(1), self.address.eq(address), self.data.eq(self.i.p.word),
-                     self.enable.eq(self.i.valid & ~beyond), self.fault.eq(self.i.valid & beyond)]
-        with m.If(self.i.valid):
+        valid, word, beyond = Signal(), Signal(32, reset_less=True), address >= self.depth
+        m.d.sync += [valid.eq(self.i.valid), word.eq(self.i.p.word)]
+        m.d.comb += [self.i.ready.eq(1), self.address.eq(address), self.data.eq(word), self.enable.eq(valid & ~beyond),
+                     self.fault.eq(valid & beyond)]
+        with m.If(valid):
             m.d.sync += [address.eq(address + Mux(count.any(), 1, jump)), count.eq(Mux(count.any(), count - 1, self.run))]
         with m.If(self.start):
             m.d.sync += [address.eq(self.base), count.eq(self.run)]
