@@ -23,7 +23,7 @@ from .stream import Skid
 from .ternary_engine import PHASES, TernaryEngine
 from .ternary_memory import Drain, LoadWords, StoreWords
 from .ternary_sequencer import LOG_WORDS, TernarySequencer
-from .ternary_vectors import Pad, VectorRead, VectorWrite
+from .ternary_vectors import ADDRESS_BITS, PAIR, Pad, VectorRead, VectorWrite
 
 __all__ = ["LENGTH_BITS", "MULTIPLIER_BITS", "SUM_BITS", "TernaryCore", "VECTOR_BITS"]
 
@@ -138,7 +138,7 @@ class TernaryCore(wiring.Component):
                                  address_bits=self.address_bits, length_bits=LENGTH_BITS, counters=32,
                                  cells=c.board in ECP5),
             load=LoadWords(**self.port),
-            operands=Skid(VectorRead(c.activation_words).o.p.shape()), sums=Skid(data.StructLayout({"sum": signed(SUM_BITS), "error": 1})),
+            operands=Skid(PAIR), sums=Skid(data.StructLayout({"sum": signed(SUM_BITS), "error": 1})),
             codes=Skid(data.StructLayout({"code": signed(8)})), words=Skid(answer_layout(8 * c.array)))
         for name, unit in units._asdict().items():
             m.submodules[name] = ResetInserter(flush)(unit)
@@ -161,7 +161,10 @@ class TernaryCore(wiring.Component):
         later = self._read(m, word, op, units, vectors, start=start, flush=flush, scaled=scaled,
                            paired=norms | op[Op.MAX] | op[Op.GATE])
         self._operands(m, word, op, units, store, later)
-        self._command(m, word, units, start=start & multiplies, flush=flush)
+        # Columns of the matrix, the zeros at its end included.
+        padded, tiles = Signal(ADDRESS_BITS), word.tiles + 1
+        m.d.sync += padded.eq((tiles + (tiles << 2)) << (c.array.bit_length() - 1))
+        self._command(m, word, units, padded, start=start & multiplies, flush=flush)
         known = self._scale(m, word, units, start=start & norms)
         self._scaled(m, word, units, known=known, scaled=scaled, later=later)
         ended = self._written(m, word, op, units, vectors, start=start, scaled=scaled, multiplies=multiplies)
@@ -169,7 +172,7 @@ class TernaryCore(wiring.Component):
         emptied = self._emptied(units) & store.quiet
         m.d.comb += [sequencer.quiet.eq(drain.quiet & store.quiet), sequencer.done.eq(Mux(op[Op.STORE], emptied, ended & (~norms | known)))]
         self._count(m, sequencer, units.engine, store, drain, vectors, quantising=op[Op.LINEAR] & ~known)
-        self._errors(m, word, sequencer, units, store, multiplies)
+        self._errors(m, word, sequencer, units, store, multiplies, padded)
 
     def _emptied(self, units: Units) -> Value:
         """Whether everything was read, and taken."""
@@ -222,7 +225,7 @@ class TernaryCore(wiring.Component):
         with m.Else():
             m.d.comb += o.ready.eq(gate.i.ready | op[Op.MAX])
 
-    def _command(self, m: Module, word: data.View, units: Units, *, start: Value, flush: Value) -> None:
+    def _command(self, m: Module, word: data.View, units: Units, padded: Signal, *, start: Value, flush: Value) -> None:
         """The matrix, to the engine."""
         command, asked = units.engine.i_command, Signal()
         with m.If(start):
@@ -232,12 +235,8 @@ class TernaryCore(wiring.Component):
         m.d.comb += [
             command.valid.eq(asked), command.p.address.eq(word.memory), command.p.last_row.eq(word.rows),
             command.p.last_tile.eq(word.tiles),
-            units.pad.start.eq(start), units.pad.count.eq(self._padded(word)),
+            units.pad.start.eq(start), units.pad.count.eq(padded),
         ]
-
-    def _padded(self, word: data.View) -> Value:
-        """Columns of the matrix, zeros at its end included."""
-        return ((word.tiles + 1) * 5) << (self.config.array.bit_length() - 1)
 
     def _scale(self, m: Module, word: data.View, units: Units, *, start: Value) -> Signal:
         """Scale of the latest codes, to the addition; whether it is known."""
@@ -318,13 +317,14 @@ class TernaryCore(wiring.Component):
         m.d.comb += [sequencer.events[name].eq(engine.phases[name] != before[name]) for name in PHASES]
 
     def _errors(self, m: Module, word: data.View, sequencer: TernarySequencer, units: Units, store: StoreWords,
-                multiplies: Value) -> None:
+                multiplies: Value, padded: Signal) -> None:
         """What stops a program; a cycle late, as nothing it did is taken back."""
         c, error = self.config, sequencer.error
         reader, writer, sums = units.reader, units.writer, units.sums.o
-        many = (word.rows >= c.accumulators) | (word.rows == 0) | (word.tiles >= c.param_channels)
-        m.d.sync += error.eq(0)
-        with m.If(multiplies & (many | (word.columns >= self._padded(word)))):
+        many, short = Signal(), Signal()
+        m.d.sync += [error.eq(0), short.eq(word.columns >= padded),
+                     many.eq((word.rows >= c.accumulators) | (word.rows == 0) | (word.tiles >= c.param_channels))]
+        with m.If(multiplies & (many | short)):
             m.d.sync += [error.code.eq(Code.SIZE), error.word.eq(Cat(word.rows, word.columns[:16]))]
         with m.Elif(reader.fault):
             m.d.sync += [error.code.eq(Code.ADDRESS), error.word.eq(reader.address)]

@@ -6,12 +6,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["ADDRESS_BITS", "Pad", "VectorRead", "VectorWrite"]
+__all__ = ["ADDRESS_BITS", "PAIR", "Pad", "VectorRead", "VectorWrite"]
 
 ADDRESS_BITS = 18
 """Of a word in an instruction."""
 
 RUN_BITS = 16
+
+PAIR = data.StructLayout({"a": signed(32), "b": signed(32), "last": 1})
 
 
 class VectorRead(wiring.Component):
@@ -45,7 +47,7 @@ class VectorRead(wiring.Component):
         super().__init__({
             "start": In(1), "base": In(ADDRESS_BITS), "other": In(ADDRESS_BITS), "last": In(ADDRESS_BITS), "paired": In(1),
             "run": In(RUN_BITS), "skip": In(ADDRESS_BITS),
-            "o": Out(stream.Signature(data.StructLayout({"a": signed(32), "b": signed(32), "last": 1}))),
+            "o": Out(stream.Signature(PAIR)),
             "idle": Out(1), "fault": Out(1),
             "address": Out(ceil_log2(depth)), "enable": Out(1), "data": In(32),
         })
