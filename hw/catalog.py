@@ -25,6 +25,7 @@ from . import (
     designs_round,
     designs_stream,
     designs_tlmm,
+    designs_ternary,
 )
 
 __all__ = ["CATALOG", "GROUPS", "find"]
@@ -45,6 +46,7 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "rival": designs_rival.DESIGNS,
     "engine": designs_engine.DESIGNS,
     "tlmm": designs_tlmm.DESIGNS,
+    "ternary": designs_ternary.DESIGNS,
     "link": designs_link.DESIGNS,
     "formats": designs_formats.DESIGNS,
     "memory": designs_memory.DESIGNS,

@@ -80,7 +80,8 @@ def make(design: Design, *, folder: Path, count: int = 200, seed: int = 1) -> Mu
     """``count`` distinct mutants of the design, or as many as there are, drawn evenly over its cells and bits; kept by digest.
 
     They are made after elaboration, before technology mapping, so that a cell is an operator of the source. Ports that are a clock are
-    left alone: an edge is not logic, and the harness moves everything on one.
+    left alone: an edge is not logic, and the harness moves everything on one. So are controls of memories that are tied: Yosys does
+    not take others of a port without a clock.
     """
     if count < 1:
         raise ValueError(f"Mutants must be at least 1, not {count}")
@@ -120,13 +121,19 @@ def apply(design: Design, mutants: Sequence[Mutant], script: str, work: Path) ->
 
 def _list(design: Design, work: Path, count: int, seed: int) -> Sequence[Mutant]:
     """Asks for more than wanted, as some are of clocks."""
-    yosys.run(_prepared(design, work) + LIST.format(top=design.name, many=count + count // 4 + 20, seed=seed), work)
+    listed = LIST.format(top=design.name, many=count + count // 4 + 20, seed=seed)
+    yosys.run(f"{_prepared(design, work)}{listed}write_json prepared.json\n", work)
+    cells = json.loads((work / "prepared.json").read_text())["modules"][design.name]["cells"]
     found: dict[tuple, Mutant] = {}
     for line in (work / "mutants.ys").read_text().splitlines():
         options = dict(re.findall(r" -(mode|cell|port|portbit|ctrlbit) (\S+)", line))
         control = int(options["ctrlbit"]) if "ctrlbit" in options else None
         key = (options["mode"], options["cell"], options["port"], int(options["portbit"]), control)
-        if len(found) < count and not re.fullmatch(r"\\?(\w*CLK\d?|clk)", options["port"]):
+        about = cells[options["cell"].removeprefix("\\")]
+        port = options["port"].removeprefix("\\")
+        tied = about["type"].startswith("$mem") and re.fullmatch("RD_(EN|ARST|SRST)", port) and isinstance(
+            about["connections"][port][int(options["portbit"])], str)
+        if len(found) < count and not tied and not re.fullmatch(r"\w*CLK\d?|clk", port):
             mode, cell, port, bit, control = key
             found.setdefault(key, Mutant(number=len(found) + 1, mode=mode, cell=cell, port=port, bit=bit, control=control))
     if not found:
