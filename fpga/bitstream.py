@@ -24,6 +24,7 @@ from .board import Board, board as board_of
 from .picture import draw, parts
 from .place import critical, estimate, fmax, place, read, route
 from .report import markdown
+from .sdram_pads import DELAY
 from .synth import Recipe, synthesise
 from .top import Top
 
@@ -135,7 +136,7 @@ def bitstream(config: Config, *, seeds: Iterable[int] = SEEDS, output: Path = OU
     name = identity(config)
 
     def make(work: Path) -> None:
-        top = Top(board, clock_hz=config.clock_hz, baud=config.baud, device=Accelerator(config, name))
+        top = Top(board, clock_hz=config.clock_hz, baud=config.baud, device=Accelerator(config, name, delay=DELAY))
         build(top, work, name=config.name, identity=name, seeds=seeds, store=store, progress=progress)
     return _opened(tools.cached(output, folder.name, make), False)
 
@@ -181,7 +182,7 @@ def _close(top: Top, netlist: Path, seeds: Iterable[int], store: Path, step: Cal
     """Placement of the first seed that meets every clock, and the seed."""
     board, tried = top.board, []
     output = {"ecp5": "top.config", "ice40": "top.asc"}[board.family]
-    name, text = board.constraints()
+    name, text = top.constraints()
     arguments = [*board.place, "--lpf" if board.family == "ecp5" else "--pcf", name, "--freq", f"{top.clock_hz / 1e6:g}"]
     later: list[tuple[float, int, Path]] = []
 

@@ -7,7 +7,8 @@ from enum import IntEnum
 from typing import Any
 
 from ..config import Config, identity
-from ..program import BYTES, LOOPS, TABLE, Op
+from ..instruction import BYTES
+from ..program import LOOPS, TABLE, Op
 from ..registers import (
     ABI,
     CAPABILITY_BYTES,

@@ -8,6 +8,7 @@ from ..errors import MantissaError
 from . import (
     designs_array,
     designs_array_of,
+    designs_bitlinear,
     designs_block,
     designs_dot,
     designs_dynamic,
@@ -16,12 +17,14 @@ from . import (
     designs_formats,
     designs_link,
     designs_mac,
+    designs_memory,
     designs_multiply,
     designs_reconfigurable,
     designs_requantize,
     designs_rival,
     designs_round,
     designs_stream,
+    designs_tlmm,
     designs_ternary,
 )
 
@@ -42,9 +45,12 @@ GROUPS: dict[str, tuple[Design, ...]] = {
     "array_of": designs_array_of.DESIGNS,
     "rival": designs_rival.DESIGNS,
     "engine": designs_engine.DESIGNS,
+    "tlmm": designs_tlmm.DESIGNS,
     "ternary": designs_ternary.DESIGNS,
     "link": designs_link.DESIGNS,
     "formats": designs_formats.DESIGNS,
+    "memory": designs_memory.DESIGNS,
+    "bitlinear": designs_bitlinear.DESIGNS,
 }
 """Designs by the module they come from."""
 

@@ -1,20 +1,19 @@
 """The accelerator behind its bus: memories, sequencer and datapath wired together, nothing computed."""
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..frame import Status
 from ..fixed import BITS, NAMES
-from ..program import BYTES, Op
+from ..instruction import BYTES
+from ..program import Op
 from ..registers import (
     ACC_BITS,
     LOG_BYTES,
     PARAM_BYTES,
     PARAM_STRIDE,
-    REGISTERS,
     WIDE_ACC_BITS,
     WIDE_PARAM_BYTES,
     Capability,
@@ -22,26 +21,19 @@ from ..registers import (
     Region,
 )
 from .array_weight import WeightStationary
-from .array_widths import delayed
 from .bank import Bank
+from .core_bus import BUS_REPLY, BUS_REQUEST, COUNTERS, answer
 from .decode import VectorDecode, WeightDecode
 from .engine import Accumulate
 from .feed import FLAGS, Feeder, WeightLoader
 from .post import Post
 from .reduce import Reduce
 from .sequencer import Sequencer
-from .stream import Queue, Skid, room_for
+from .stream import Skid
 
-__all__ = ["COUNTERS", "Core"]
+__all__ = ["Core"]
 
 TAG = ("swap", "first", "last", "end")
-
-
-BUS_REQUEST = data.StructLayout({"address": 24, "write": 1, "data": 8})
-BUS_REPLY = data.StructLayout({"data": 8, "status": 8})
-COUNTERS = {"LINK_CRC": "crc_errors", "LINK_FRAMING": "framing_errors", "LINK_OVERFLOW": "overflows", "LINK_DUPLICATE": "duplicates",
-            "LINK_GAP": "gaps"}
-"""The link's counters, by register."""
 
 
 class Core(wiring.Component):
@@ -104,72 +96,9 @@ class Core(wiring.Component):
             log.write_data.eq(sequencer.log_data),
             self.status.eq(sequencer.status),
         ]
-        self._bus(m, sequencer, banks)
+        answer(m, self, banks, sequencer, Capability.of(c, self.identity).pack(), room=self.room, far=self.far)
         self._datapath(m, sequencer, banks)
         return m
-
-    def _bus(self, m: Module, sequencer: Sequencer, banks: dict[Region, Bank]) -> None:
-        """Answers requests, one per cycle, whatever they are for: a byte of every memory is registered, then one of them.
-
-        Nothing stalls on the way; a request is taken when there is room for its reply.
-        """
-        i = self.i
-        m.submodules.replies = replies = Queue(self.o.p.shape(), depth=self.room)
-        wiring.connect(m, replies.o, wiring.flipped(self.o))
-        # CONTROL is written a stage before the rest is looked at, as memories change hands a cycle after a program begins or ends.
-        first, asked = Signal(BUS_REQUEST, reset_less=True), Signal(BUS_REQUEST, reset_less=True)
-        taken, commanded = Signal(2), Signal()
-        m.d.comb += i.ready.eq(room_for(m, self.room, self.o.valid & self.o.ready, i.valid & i.ready))
-        m.d.sync += [taken.eq(Cat(i.valid & i.ready, taken)), first.eq(i.p), asked.eq(first)]
-        take, region, offset, o = taken[1], asked.address[20:], asked.address[:20], replies.i.p
-        held_region, held_offset, held_status, register, found = Signal(4), Signal(8), Signal(8), Signal(8), Signal(8)
-        valid, bytes_ = Signal(3 + 2 * self.far), {name: Signal(8, name=f"byte_{name.name.lower()}") for name in banks}
-        reply = Signal(BUS_REPLY, reset_less=True)
-        chosen = Signal(data.StructLayout({"region": 4, "status": 8, "known": 8}), reset_less=True)
-        m.d.comb += [replies.i.valid.eq(valid[-1]), o.eq(reply)]
-        m.d.sync += [valid.eq(Cat(take, valid)), held_region.eq(region), held_offset.eq(offset), held_status.eq(Status.ADDRESS),
-                     chosen.region.eq(held_region), chosen.status.eq(held_status), chosen.known.eq(register)]
-        for _ in range(2 * self.far):
-            late = Signal(chosen.shape(), reset_less=True)
-            m.d.sync += late.eq(chosen)
-            chosen = late
-        m.d.sync += [reply.status.eq(chosen.status), reply.data.eq(found)]
-        for name, byte in bytes_.items():
-            early = int(self.far and not banks[name].near)
-            m.d.sync += byte.eq(delayed(m, Const(1), banks[name].bus_value, early, f"early_{name.name.lower()}"))
-
-        block = Capability.of(self.config, self.identity).pack()
-        dynamic = {"STATUS": sequencer.status, "FAULT": sequencer.fault, "CYCLES": sequencer.cycles}
-        dynamic |= {register: getattr(self, name) for register, name in COUNTERS.items()}
-        size = 4 * len(REGISTERS)
-        value: list[Value] = [Const(byte, 8) for byte in block]
-        for entry in REGISTERS[len(block) // 4:]:
-            source = Signal(32, name=entry.name.lower())
-            m.d.comb += source.eq(dynamic.get(entry.name, 0))
-            value += [source[8 * n:8 * n + 8] for n in range(4)]
-        control = next(r.address for r in REGISTERS if r.name == "CONTROL")
-        with m.If(take & (region == Region.REGISTERS) & (offset < size)):
-            m.d.sync += held_status.eq(Status.OK)
-        m.d.sync += commanded.eq(i.valid & i.ready & i.p.write & (i.p.address == (Region.REGISTERS << 20) + control))
-        m.d.comb += [sequencer.control.eq(first.data), sequencer.control_write.eq(commanded)]
-        m.d.comb += register.eq(Array(value)[held_offset])
-        with m.Switch(chosen.region):
-            with m.Case(Region.REGISTERS):
-                m.d.comb += found.eq(chosen.known)
-            for name, byte in bytes_.items():
-                with m.Case(name):
-                    m.d.comb += found.eq(byte)
-        for name, bank in banks.items():
-            ask, here = Signal(name=f"ask_{name.name.lower()}"), Signal(name=f"here_{name.name.lower()}")
-            m.d.comb += ask.eq(taken[0] & (first.address[20:] == name) & (first.address[:20] < bank.bus_bytes))
-            m.d.sync += here.eq(ask)
-            with m.If(here):
-                m.d.sync += held_status.eq(Mux(bank.busy, Status.BUSY, Status.OK))
-            m.d.comb += [bank.bus_address.eq(first.address[:20]), bank.bus_enable.eq(ask), bank.bus_write.eq(first.write),
-                         bank.bus_data.eq(first.data)]
-            if not bank.bus_writes:
-                with m.If(here & asked.write):
-                    m.d.sync += held_status.eq(Status.ADDRESS)
 
     def _sliced(self, m: Module, name: str, output: stream.Interface, flush: Signal) -> stream.Interface:
         """``output``, behind a register slice where much lies far apart."""

@@ -1,19 +1,29 @@
 """Six nested counted loops that walk a tensor."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..program import LOOPS, TABLE, BYTES
+from ..instruction import BYTES, Field
+from ..program import LOOPS, TABLE
 
-__all__ = ["ADDRESS_BITS", "COORDINATE_BITS", "FIELDS", "LoopNest", "STEP"]
+__all__ = ["ADDRESS_BITS", "COORDINATE_BITS", "FIELDS", "LoopNest", "STEP", "layout_of"]
 
 ADDRESS_BITS = 20
 COORDINATE_BITS = 12
 
-FIELDS = data.StructLayout({f.name.replace(".", "_"): signed(f.width) if f.signed else unsigned(f.width) for f in TABLE}
-                           | {"unused": unsigned(8 * BYTES - TABLE[-1].low - TABLE[-1].width)})
+
+
+def layout_of(table: Sequence[Field]) -> data.StructLayout:
+    """Layout of instruction words whose fields have no gaps."""
+    return data.StructLayout({f.name.replace(".", "_"): signed(f.width) if f.signed else unsigned(f.width) for f in table}
+                             | {"unused": unsigned(8 * BYTES - table[-1].low - table[-1].width)})
+
+
+FIELDS = layout_of(TABLE)
 """The instruction word as a layout: fields in the order of the table, which has no gaps. Counts are stored less one."""
 
 STEP = data.StructLayout({"address": signed(ADDRESS_BITS), "inside": unsigned(1), "start": unsigned(LOOPS), "last": unsigned(LOOPS)})

@@ -102,13 +102,13 @@ def _slice(m: Module, e: Value, sign: Value, s: Value, shifts: list[int], size: 
     return window, sticky | below, lost | above
 
 
-def shifted(pipe: Pipeline, p: Value, c: Value) -> tuple[Value, Value, Value, Value, Value, int]:
+def shifted(pipe: Pipeline, p: Value, c: Value, *, bits: int = ROUND_BITS) -> tuple[Value, Value, Value, Value, Value, int]:
     """Signed ``p`` shifted right by 6-bit ``c``: integer, half bit, sticky bit, overflow, sign, and the stages it takes.
 
-    The integer is :data:`ROUND_BITS` wide; overflow says that the true one is not.
+    The integer is ``bits`` wide; overflow says that the true one is not.
     """
     e = Cat(Const(0), p)                                   # bit 0 becomes the half bit
-    size = ROUND_BITS + 1
+    size = bits + 1
     sign = p[-1]
     window, sticky, lost = _slice(pipe.m, e, sign, c[4:], [0, 16, 32, 48], size + 15, Const(0), Const(0))
     window, sticky, lost, sign, c = (pipe.keep(v) for v in (window, sticky, lost, sign, c[:4]))

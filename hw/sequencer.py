@@ -8,7 +8,8 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..program import BYTES, FORMATS, PAIRED, Op
+from ..instruction import BYTES
+from ..program import FORMATS, PAIRED, Op
 from ..registers import LOG_FIELDS, Code, Control, State
 from .feed import FLAGS
 from .loops import ADDRESS_BITS, FIELDS, LoopNest

@@ -17,7 +17,8 @@ from .compiler_result import Check, Compiled, Layer
 from .compiler_tasks import Task, Tasks, normalise
 from .errors import MantissaError
 from .graph import Graph
-from .program import BYTES, PAIRED, Instruction, Op, encode
+from .instruction import BYTES
+from .program import PAIRED, Instruction, Op, encode
 from .registers import ACC_BITS, PARAM_STRIDE, WIDE_ACC_BITS, Capability
 
 __all__ = ["BATCH_MOST", "Check", "Compiled", "Layer", "compile"]

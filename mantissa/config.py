@@ -1,6 +1,7 @@
 """A configuration: board, engine, sizes, memories. One TOML file becomes one accelerator."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cache
 import hashlib
@@ -19,6 +20,9 @@ KINDS = {"str": (str, "a string"), "int": (int, "an integer"), "bool": (bool, "t
 
 BUILT_IN = Path(__file__).parent / "configs"
 
+SDRAM_BYTES = 1 << 25
+"""Of the ULX3S."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -34,20 +38,25 @@ class Config:
         Frequency of the accelerator's clock.
     baud
         Serial link's rate, bits/s.
+    engine
+        ``"array"``, integer and float MACs, or ``"ternary"``, tables in block RAM that the bytes of ternary weights address. Sizes
+        below mean what is said for the first, and in brackets for the second.
+    memory
+        Of a ternary engine's weights: ``"onchip"`` or ``"sdram"``; ``"none"`` otherwise.
     array
-        Rows and columns of the MAC array, and bytes in a memory word.
+        Rows and columns of the MAC array, and bytes in a memory word [tables, and bytes in a word of the weights' memory].
     packed
-        Whether one DSP does two MACs.
+        Whether one DSP does two MACs [false].
     requant
-        ``"parallel"`` (DSPs, one value per lane per cycle) or ``"serial"`` (one value per lane in some 40 cycles).
+        ``"parallel"`` (DSPs, one value per lane per cycle) or ``"serial"`` (one value per lane in some 40 cycles) [``"parallel"``].
     requant_lanes
-        Requantizers; divides ``array``.
+        Requantizers; divides ``array`` [1].
     activation_words, weight_words
-        Depth of the scratchpads, words of ``array`` bytes.
+        Depth of the scratchpads, words of ``array`` bytes [of the vector memory, words of 32 bits; of the weights' memory].
     param_channels
-        Channels whose bias, multiplier and shift fit the parameter memory.
+        Channels whose bias, multiplier and shift fit the parameter memory [tiles of a matrix, ``5 * array`` columns each].
     accumulators
-        Output positions one instruction can hold in accumulators.
+        Output positions one instruction can hold in accumulators [rows of a matrix].
     instructions
         Depth of the program memory.
     payload
@@ -71,6 +80,8 @@ class Config:
     instructions: int
     payload: int
     formats: tuple[str, ...] = ("int8",)
+    engine: str = "array"
+    memory: str = "none"
 
     def __post_init__(self) -> None:
         def check(ok: bool, name: str, rule: str) -> None:
@@ -84,13 +95,19 @@ class Config:
         check(self.requant in ("parallel", "serial"), "requant", "'parallel' or 'serial'")
         check(1 <= self.requant_lanes <= self.array and self.array % self.requant_lanes == 0, "requant_lanes",
               f"a divisor of array ({self.array})")
-        for name, most in (("activation_words", 1 << 18), ("weight_words", 1 << 18), ("param_channels", 1 << 16),
-                           ("accumulators", 4096), ("instructions", 1024), ("payload", 1024)):
+        ternary = self.engine == "ternary"
+        check(ternary or self.engine == "array", "engine", "'array' or 'ternary'")
+        check(self.memory in (("onchip", "sdram") if ternary else ("none",)), "memory", "'onchip' or 'sdram'" if ternary else "'none'")
+        for name, most in (("activation_words", 1 << 18), ("weight_words", 1 << (24 if ternary else 18)), ("param_channels", 1 << 16),
+                           ("accumulators", 8192 if ternary else 4096), ("instructions", 1024), ("payload", 1024)):
             value = getattr(self, name)
             check(16 <= value <= most and value & (value - 1) == 0, name, f"a power of two from 16 to {most}")
-        for name in ("activation_words", "weight_words"):
-            most = (1 << 20) // self.array
-            check(getattr(self, name) <= most, name, f"at most {most}: the link addresses 1 MiB a memory")
+        if ternary:
+            self._check_ternary(check)
+        else:
+            for name in ("activation_words", "weight_words"):
+                most = (1 << 20) // self.array
+                check(getattr(self, name) <= most, name, f"at most {most}: the link addresses 1 MiB a memory")
         check(self.clock_hz >= 1_000_000, "clock_hz", "at least 1000000")
         check("int8" in self.formats and len(set(self.formats)) == len(self.formats) and set(self.formats) <= set(FORMATS), "formats",
               f"a list of int8 and any of {', '.join(FORMATS[1:])}")
@@ -98,6 +115,18 @@ class Config:
             check(not self.packed, "packed", "false where there are formats other than int8")
             check(self.requant == "parallel", "requant", "'parallel' where there are formats other than int8")
         check(1200 <= self.baud <= self.clock_hz // 4, "baud", f"from 1200 to a quarter of clock_hz ({self.clock_hz // 4})")
+
+    def _check_ternary(self, check: Callable[[bool, str, str], None]) -> None:
+        check(self.array in (4, 8, 16), "array", "4, 8 or 16 with a ternary engine")
+        check(not self.packed, "packed", "false with a ternary engine")
+        check(self.requant == "parallel", "requant", "'parallel' with a ternary engine")
+        check(self.requant_lanes == 1, "requant_lanes", "1 with a ternary engine")
+        check(self.formats == ("int8",), "formats", "['int8'] with a ternary engine")
+        check(self.param_channels <= 4096, "param_channels", "at most 4096 with a ternary engine")
+        check(self.accumulators >= 32, "accumulators", "at least 32 with a ternary engine")
+        if self.memory == "sdram":
+            words = SDRAM_BYTES // self.array
+            check(self.weight_words == words, "weight_words", f"{words}, the SDRAM's 32 MiB")
 
 
 def load(which: str | Path) -> Config:

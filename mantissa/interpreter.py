@@ -11,7 +11,8 @@ import numpy as np
 
 from .fixed import EXPONENT_MOST, as_fixed, quantized
 from .golden import requantize
-from .program import BYTES, FORMATS, PAIRED, TABLE, Instruction, Op, decode, encode
+from .instruction import BYTES
+from .program import FORMATS, PAIRED, TABLE, Instruction, Op, decode, encode
 from .registers import PARAM_STRIDE, WIDE_PARAM_BYTES, Capability, Code
 
 __all__ = ["Memories", "Run", "run", "unpack_params"]

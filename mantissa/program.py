@@ -63,11 +63,11 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
 from .fixed import WEIGHTS
+from .instruction import Field, fields_of, pack, unpack
 
-__all__ = ["BYTES", "FORMATS", "LOOPS", "PAIRED", "Field", "Instruction", "Loop", "Op", "TABLE", "decode", "encode", "listing"]
+__all__ = ["FORMATS", "LOOPS", "PAIRED", "Instruction", "Loop", "Op", "TABLE", "decode", "encode", "listing"]
 
 LOOPS = 6
-BYTES = 64
 
 FORMATS = WEIGHTS
 """Formats by code; the last one is for weights alone."""
@@ -120,22 +120,6 @@ class Instruction:
     loops: tuple[Loop, ...] = field(default=(Loop(),) * LOOPS)
 
 
-@dataclass(frozen=True)
-class Field:
-    """Where one field lives in the instruction word. A stored count is the count minus one."""
-    name: str
-    low: int
-    width: int
-    signed: bool
-    offset: int = 0
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """Smallest and largest value."""
-        top = 1 << (self.width - self.signed)
-        return (-top if self.signed else 0) + self.offset, top - 1 + self.offset
-
-
 def _table() -> tuple[Field, ...]:
     layout = [("op", 4, False, 0), ("pad", 8, True, 0), ("zero_point", 8, True, 0),
               ("low", 8, True, 0), ("high", 8, True, 0),
@@ -148,13 +132,7 @@ def _table() -> tuple[Field, ...]:
                    (f"loop{n}.y", 11, True, 0), (f"loop{n}.x", 11, True, 0)]
     layout += [("format_a", 4, False, 0), ("format_w", 4, False, 0), ("format_o", 4, False, 0),
                ("half_a", 2, False, 0), ("half_o", 2, False, 0)]
-    table, low = [], 0
-    for name, width, signed, offset in layout:
-        table.append(Field(name, low, width, signed, offset))
-        low += width
-    if low > 8 * BYTES:
-        raise AssertionError(f"instruction of {low} bits does not fit {BYTES} bytes")
-    return tuple(table)
+    return fields_of(layout)
 
 
 TABLE = _table()
@@ -169,7 +147,7 @@ def _get(instruction: Instruction, name: str) -> int:
 
 
 def encode(program: Iterable[Instruction]) -> bytes:
-    """Program memory image: little-endian words of :data:`BYTES` bytes.
+    """Program memory image: little-endian words of :data:`~.instruction.BYTES` bytes.
 
     Raises
     ------
@@ -180,13 +158,7 @@ def encode(program: Iterable[Instruction]) -> bytes:
     for pc, instruction in enumerate(program):
         if len(instruction.loops) != LOOPS:
             raise ValueError(f"Instruction {pc} must have {LOOPS} loops, not {len(instruction.loops)}")
-        word = 0
-        for f in TABLE:
-            value, (least, most) = _get(instruction, f.name), f.range
-            if not least <= value <= most:
-                raise ValueError(f"Field {f.name} of instruction {pc} must be between {least} and {most}, not {value}")
-            word |= ((value - f.offset) & ((1 << f.width) - 1)) << f.low
-        image += word.to_bytes(BYTES, "little")
+        image += pack(TABLE, {f.name: _get(instruction, f.name) for f in TABLE}, pc)
     return bytes(image)
 
 
@@ -196,19 +168,10 @@ def decode(image: bytes) -> list[Instruction]:
     Raises
     ------
     ValueError
-        If the length is not a multiple of :data:`BYTES` or an operation is unknown.
+        If the length is not a multiple of :data:`~.instruction.BYTES` or an operation is unknown.
     """
-    if len(image) % BYTES:
-        raise ValueError(f"Program length must be a multiple of {BYTES} bytes, not {len(image)}")
     program = []
-    for pc in range(len(image) // BYTES):
-        word = int.from_bytes(image[pc * BYTES:(pc + 1) * BYTES], "little")
-        values: dict[str, int] = {}
-        for f in TABLE:
-            raw = (word >> f.low) & ((1 << f.width) - 1)
-            values[f.name] = raw - (f.signed and raw >> (f.width - 1)) * (1 << f.width) + f.offset
-        if values["op"] not in Op.__members__.values():
-            raise ValueError(f"Operation of instruction {pc} must be one of 0 to {max(Op)}, not {values['op']}")
+    for values in unpack(TABLE, image, max(Op)):
         loops = tuple(Loop(**{part.name: values.pop(f"loop{n}.{part.name}") for part in fields(Loop)})
                       for n in range(LOOPS))
         program.append(Instruction(op=Op(values.pop("op")), loops=loops, **values))

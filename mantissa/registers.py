@@ -43,8 +43,9 @@ class Code(IntEnum):
     ADDRESS = 2           # address outside its memory
     WATCHDOG = 3          # no progress
     END = 4               # ran past the last instruction
-    SIZE = 5              # more positions than accumulators
+    SIZE = 5              # more positions than accumulators; a matrix of sizes the engine does not have, or that do not fit each other
     FORMAT = 6            # unknown format, one the hardware does not have, or not for halves of bytes
+    MEMORY = 7            # the external memory refused, failed or did not answer
 
 
 class Control(IntEnum):
@@ -69,7 +70,7 @@ REGISTERS = tuple(Register(name, 4 * n, access, text) for n, (name, access, text
     ("IDENTITY1", "ro", "digest of the design, last four bytes"),
     ("CLOCK", "ro", "clock frequency, Hz"),
     ("BAUD", "ro", "serial link's rate, bits/s"),
-    ("SHAPE", "ro", "array (7:0), requant_lanes (15:8), packed (16), requant is serial (17)"),
+    ("SHAPE", "ro", "array (7:0), requant_lanes (15:8), packed (16), requant is serial (17), engine is ternary (18)"),
     ("ACTIVATION_WORDS", "ro", "depth of the activation memory"),
     ("WEIGHT_WORDS", "ro", "depth of the weight memory"),
     ("PARAM_CHANNELS", "ro", "depth of the parameter memory, channels"),
@@ -137,6 +138,7 @@ class Capability:
     instructions: int
     payload: int
     formats: tuple[str, ...] = ("int8",)
+    ternary: bool = False
 
     @classmethod
     def of(cls, config: Config, identity: bytes) -> Capability:
@@ -146,11 +148,11 @@ class Capability:
                    activation_words=config.activation_words, weight_words=config.weight_words,
                    param_channels=config.param_channels, accumulators=config.accumulators,
                    instructions=config.instructions, payload=config.payload,
-                   formats=tuple(name for name in FORMATS if name in config.formats))
+                   formats=tuple(name for name in FORMATS if name in config.formats), ternary=config.engine == "ternary")
 
     def pack(self) -> bytes:
         """The identification block."""
-        shape = self.array | self.requant_lanes << 8 | self.packed << 16 | self.serial << 17
+        shape = self.array | self.requant_lanes << 8 | self.packed << 16 | self.serial << 17 | self.ternary << 18
         formats = sum(1 << n for n, name in enumerate(FORMATS) if n and name in self.formats)
         return struct.pack("<II8s10I8x", MAGIC, ABI, self.identity, self.clock_hz, self.baud, shape, self.activation_words,
                            self.weight_words, self.param_channels, self.accumulators, self.instructions, self.payload, formats)
@@ -173,6 +175,6 @@ class Capability:
             raise ValueError(f"Device must speak version {ABI} of the link, not {abi}")
         names = ("activation_words", "weight_words", "param_channels", "accumulators", "instructions", "payload")
         return cls(identity=identity, clock_hz=clock, baud=baud, array=shape & 0xff, requant_lanes=shape >> 8 & 0xff,
-                   packed=bool(shape >> 16 & 1), serial=bool(shape >> 17 & 1),
+                   packed=bool(shape >> 16 & 1), serial=bool(shape >> 17 & 1), ternary=bool(shape >> 18 & 1),
                    formats=tuple(name for n, name in enumerate(FORMATS) if n == 0 or formats >> n & 1),
                    **dict(zip(names, rest, strict=True)))

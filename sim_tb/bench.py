@@ -85,7 +85,7 @@ class _Bench:
             o.ready.value = int(ready)
             await ReadOnly()
             if ready and o.valid.value:
-                self.got[port].append(o.payload.value.to_unsigned())
+                self.got[port].append(int(o.payload.value))         # a Logic where it is one bit
                 self.when[port].append(self.cycle)
                 self.idle = 0
             await RisingEdge(self.clock)

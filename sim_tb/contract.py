@@ -12,10 +12,13 @@ import numpy as np
 
 from ..design import Design
 from ..hw.array_weight import WeightStationary
+from ..hw.designs_memory import Ordered, Strict
 from ..hw.engine import Accumulate
 from ..hw.mac_wide import MacWide
+from ..hw.memory_guard import Guard
 from ..hw.payload import ports
 from ..hw.stream import Queue
+from ..hw.ternary_engine import TernaryEngine
 from .formal import Proof, ProofError, prove
 from .paths import paths
 from .simulate import raw_streams, simulate
@@ -51,8 +54,28 @@ def _wide(dut: MacWide) -> list[Value]:
     return [dut.kept == busy.any(), (busy & (busy - 1)) == 0]
 
 
+def _guard(dut: Guard) -> list[Value]:
+    """Bursts written are in one list until their words have come, and in the other until they are done."""
+    return [*_queue(dut.reading), *_queue(dut.coming), *_queue(dut.ending), dut.ending.level == dut.coming.level + dut.whole]
+
+
+def _sdram(dut: Strict) -> list[Value]:
+    return [*_queue(dut.controller.words_in), *_queue(dut.controller.words_out)]
+
+
+def _ordered(dut: Ordered) -> list[Value]:
+    return [rule for unit in dut.chain if type(unit) in INVARIANTS for rule in INVARIANTS[type(unit)](unit)]
+
+
+def _ternary(dut: TernaryEngine) -> list[Value]:
+    """A command begins where none is under way."""
+    return [~dut.begin | (dut.looking & ~dut.issuing)]
+
+
 INVARIANTS: dict[type, Callable[[Any], Iterable[Value]]] = {
-    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide}
+    Queue: _queue, WeightStationary: _array, Accumulate: lambda dut: _queue(dut.queue), MacWide: _wide,
+    Guard: _guard, Ordered: _ordered, Strict: _sdram,
+    TernaryEngine: _ternary}
 """What makes a component's contract inductive: proved along with it."""
 
 

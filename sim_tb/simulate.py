@@ -33,7 +33,7 @@ def pauses(kind: str, seed: object) -> Iterator[bool]:
 
 
 def simulate(component: wiring.Component, sent: dict[str, list[int]], expected: dict[str, int], *, stall: str = "none",
-             seed: int = 0, limit: int = 2000, waited: dict[str, int] | None = None,
+             seed: int = 0, limit: int = 4000, waited: dict[str, int] | None = None,
              cycles: list[int] | None = None, moments: tuple[str, list[int]] | None = None) -> dict[str, list[int]]:
     """Raw payloads on every output, after ``sent`` went into the inputs.
 

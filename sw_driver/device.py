@@ -1,6 +1,7 @@
 """Arrays in, arrays out, on every device alike."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 import struct
 from types import TracebackType
@@ -20,7 +21,7 @@ from .network import Codes, Network
 from .simulated import Served, library
 from .transport import Serial, Simulated, Transport
 
-__all__ = ["Device", "Golden", "Linked"]
+__all__ = ["Device", "Golden", "LONGEST", "Linked", "connect", "run_to_end"]
 
 LONGEST = 60
 """Seconds of the device's time a program may take."""
@@ -95,10 +96,7 @@ class Linked:
     def run(self, compiled: Compiled, codes: Codes, keep: bool) -> dict[str, Codes]:
         self._load(compiled)
         self._write(Region.ACTIVATIONS, compiled.input.base_word * self.capability.array, compiled.input.pack(codes))
-        self.client.write(register("CONTROL"), struct.pack("<I", Control.START))
-        status = self.client.wait(LONGEST * self.capability.clock_hz)
-        if status & 0xff != State.DONE:
-            raise self._stopped(compiled, status)
+        run_to_end(self.client, lambda pc: "layer " + next((x.name for x in compiled.layers if x.first_pc <= pc <= x.last_pc), "none"))
         places = {layer.tensor: layer.place for layer in compiled.layers} if keep else {compiled.graph.output: compiled.output}
         return {name: place.unpack(self._read(place.base_word, place.words))[:len(codes)] for name, place in places.items()}
 
@@ -130,14 +128,32 @@ class Linked:
     def _read(self, word: int, words: int) -> bytes:
         return self.client.read((Region.ACTIVATIONS << 20) + word * self.capability.array, words * self.capability.array)
 
-    def _stopped(self, compiled: Compiled, status: int) -> DeviceError:
-        code, pc, fault = status >> 8 & 0xff, status >> 16, self.client.register("FAULT")
-        if status & 0xff != State.FAILED:
-            return DeviceError(f"Program must end by itself, and {self.name} says state {status & 0xff}")
-        name = Code(code).name if code in Code.__members__.values() else str(code)
-        layer = next((layer.name for layer in compiled.layers if layer.first_pc <= pc <= layer.last_pc), "none")
-        return DeviceError(f"Program must run to its end, and {self.name} stopped it: {name}, "
-                           f"layer {layer}, instruction {pc}, word {fault:#x}")
+
+def run_to_end(client: Client, where: Callable[[int], str]) -> None:
+    """Run the program that is there.
+
+    Parameters
+    ----------
+    client
+        Session.
+    where
+        What the instruction of a program counter belongs to.
+
+    Raises
+    ------
+    DeviceError
+        If it does not end, or the device stops it.
+    """
+    assert client.capability is not None
+    client.write(register("CONTROL"), struct.pack("<I", Control.START))
+    status = client.wait(LONGEST * client.capability.clock_hz)
+    if status & 0xff == State.DONE:
+        return
+    code, pc, fault, name = status >> 8 & 0xff, status >> 16, client.register("FAULT"), client.transport.name
+    if status & 0xff != State.FAILED:
+        raise DeviceError(f"Program must end by itself, and {name} says state {status & 0xff}")
+    reason = Code(code).name if code in Code.__members__.values() else str(code)
+    raise DeviceError(f"Program must run to its end, and {name} stopped it: {reason}, {where(pc)}, instruction {pc}, word {fault:#x}")
 
 
 def _known(transport: Transport, config: Config | None, identity: bytes | None) -> Client:
@@ -173,21 +189,31 @@ def _find(port: str, identity: bytes | None) -> Client:
     raise DeviceError(f"Device on {port} must answer at one of {', '.join(map(str, rates))} baud, and did not: name its configuration")
 
 
-def _backend(which: str, config: str | Path | Config | None, identity: bytes | None) -> Backend:
+def connect(which: str, config: str | Path | Config | None, identity: bytes | None = None) -> Client:
+    """A client of a device that is not the golden model, connected; arguments are those of :meth:`Device.open`."""
     chosen = config if isinstance(config, Config) or config is None else load_config(config)
-    if which in ("golden", "sim", "sim+uart"):
+    if which in ("sim", "sim+uart"):
         chosen = chosen or load_config("sim")
-        if which == "golden":
-            return Golden(chosen)
         named = str(config or "sim") if not isinstance(config, Config) else config.name
         path = library(named, uart=which == "sim+uart")
         transport: Transport = Simulated(path, chosen.clock_hz) if which == "sim" else Served(path, chosen.baud)
-        return Linked(_known(transport, chosen, identity or identity_of(chosen)))
+        return _known(transport, chosen, identity or identity_of(chosen))
     if "/" not in which and not which.upper().startswith("COM"):
         raise MantissaError(f"Device must be golden, sim, sim+uart or a port such as /dev/ttyUSB0, not {which!r}")
     if chosen is None:
-        return Linked(_find(which, identity))
-    return Linked(_known(Serial(which, chosen.baud), chosen, identity))
+        return _find(which, identity)
+    return _known(Serial(which, chosen.baud), chosen, identity)
+
+
+def _backend(which: str, config: str | Path | Config | None, identity: bytes | None) -> Backend:
+    if which == "golden":
+        return Golden(config if isinstance(config, Config) else load_config(config or "sim"))
+    client = connect(which, config, identity)
+    assert client.capability is not None
+    if client.capability.ternary:
+        client.close()
+        raise DeviceError(f"{client.transport.name} must have an array, and has a ternary engine: open it as a TernaryDevice")
+    return Linked(client)
 
 
 class Device:

@@ -104,6 +104,10 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path(prints(capsys, "simulator").strip()).is_file()
 
 
+NO_CONFIGURATION = ("Configuration must be a .toml file or one of formats, icebreaker, sim, ternary, ternary-sdram, ulx3s-85f, "
+                    "ulx3s-ternary, not 'zx81'")
+
+
 @pytest.mark.parametrize("arguments, code, sentence", [
     (["run"], 2, "Missing argument 'MODEL'."),
     (["run", CNN, "--frobnicate"], 2, "No such option '--frobnicate'."),
@@ -112,13 +116,13 @@ def test_simulator(capsys: pytest.CaptureFixture[str]) -> None:
     (["run", CNN, "--samples", "0"], 2, "Invalid value for '--samples': 0 is not in the range x>=1."),
     (["run", CNN, "--device", "gpu"], 2, "Device must be golden, sim, sim+uart or a port such as /dev/ttyUSB0, not 'gpu'"),
     (["run", CNN, "--device", "/dev/ttyUSB99"], 1, "Port must exist, and /dev/ttyUSB99 does not"),
-    (["run", CNN, "--config", "zx81"], 2, "Configuration must be a .toml file or one of formats, icebreaker, sim, ulx3s-85f, not 'zx81'"),
+    (["run", CNN, "--config", "zx81"], 2, NO_CONFIGURATION),
     (["run", MXFP4, "--device", "golden"], 2, "Layer first must be in formats of the device (int8), not e4m3"),
     (["run", CNN, "--device", "golden", "--input", "none.npy"], 2, "Input none.npy can not be read: No such file or directory"),
     (["run", CNN, "--device", "golden", "--input", CNN], 2, f"Input {CNN} must be an array of numbers in a .npy file"),
     (["run", CNN, "--device", "golden", "--output", "/nowhere/y.npy"], 1, None),
     (["gen", "skid", "--config", "sim"], 2, "Either designs or a configuration can be generated, not both 'skid' and 'sim'"),
-    (["bitstream", "zx81"], 2, "Configuration must be a .toml file or one of formats, icebreaker, sim, ulx3s-85f, not 'zx81'"),
+    (["bitstream", "zx81"], 2, NO_CONFIGURATION),
     (["designs", "skidd"], 2, None),
 ])
 def test_refusals(arguments: list[str], code: int, sentence: str | None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,8 @@ from mantissa.errors import MantissaError
 from mantissa.graph import Add, Conv, Graph, MatMul, MaxPool, Rescale, Reshape, Tensor, evaluate
 from mantissa.onnx_import import convert, load
 from mantissa.onnx_models import gemm, random_cnn, random_mlp
-from mantissa.program import BYTES, Op, decode
+from mantissa.instruction import BYTES
+from mantissa.program import Op, decode
 from mantissa.registers import PARAM_STRIDE, Capability, Code
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"

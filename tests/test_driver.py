@@ -18,7 +18,8 @@ import pytest
 from mantissa.config import identity, load
 from mantissa.errors import DeviceError, MantissaError
 from mantissa.graph import evaluate
-from mantissa.program import BYTES
+from mantissa.instruction import BYTES
+
 from mantissa.sim_tb import device as build
 from mantissa.sw_driver import Device
 from mantissa.sw_driver.client import Client

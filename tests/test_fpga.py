@@ -241,7 +241,7 @@ def _finished(config, output, calls, monkeypatch):
         (folder / "report.json").write_text(json.dumps({"file": f"{name}.bit", "identity": identity.hex()}))
     monkeypatch.setattr(module, "build", fake)
     monkeypatch.setattr(module, "Top", lambda *args, **kwargs: None)
-    monkeypatch.setattr("mantissa.hw.accelerator.Accelerator", lambda *args: None)
+    monkeypatch.setattr("mantissa.hw.accelerator.Accelerator", lambda *args, **kwargs: None)
     return bitstream(config, output=output)
 
 

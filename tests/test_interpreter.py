@@ -12,7 +12,8 @@ import pytest
 from mantissa.fixed import NAMES, as_codes, unit
 from mantissa.formats import get_scalar
 from mantissa.interpreter import Run, run, unpack_params
-from mantissa.program import BYTES, FORMATS, Instruction, Loop, Op, encode
+from mantissa.instruction import BYTES
+from mantissa.program import FORMATS, Instruction, Loop, Op, encode
 from mantissa.registers import PARAM_STRIDE, Capability, Code, pack_param
 
 CAPABILITY = Capability(identity=bytes(8), clock_hz=1_000_000, baud=9600, array=2, requant_lanes=2, packed=False, serial=False,

@@ -22,12 +22,12 @@ CORE = {"errors", "sources"}
 LAYERS = {
     "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
                 "bit_switch", "rounding", "product", "golden", "fixed", "ternary", "ternary_norm", "ternary_product",
-                "ternary_tiles"},
-    "tables": {"config", "registers", "program", "frame", "design"},
-    "interpreter": {"interpreter"},
+                "ternary_tiles", "bitlinear"},
+    "tables": {"config", "registers", "instruction", "program", "ternary_program", "frame", "design", "memory_map"},
+    "interpreter": {"interpreter", "ternary_interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
                  "compiler_scale",
-                 "compiler_tasks"},
+                 "compiler_tasks", "ternary_network"},
     "onnx": {"onnx_compare", "onnx_import", "onnx_formats", "onnx_models", "onnx_operators", "onnx_quantize", "onnx_values"},
     "llm": {"llm", "llm_gguf", "llm_layouts", "llm_safetensors", "llm_statistics", "llm_weights"},
     "cli": {"cli", "cli_cost", "cli_hardware", "cli_models"},
@@ -43,7 +43,7 @@ ALLOWED = {
     "hw": {"core", "numbers", "tables"},
     "gen": {"core", "numbers", "tables", "hw"},
     "fpga": {"core", "numbers", "tables", "hw", "gen", "sw_driver"},          # flash reads the identity back
-    "sw_driver": {"core", "numbers", "tables", "compiler", "onnx"},
+    "sw_driver": {"core", "numbers", "tables", "interpreter", "compiler", "onnx"},
     "sim_tb": {"core", "numbers", "tables", "interpreter", "compiler", "hw", "gen", "fpga", "sw_driver"},
     "cli": {"core", "numbers", "tables", "compiler", "onnx", "llm", "sw_driver", *FOLDERS},
 }

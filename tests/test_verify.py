@@ -54,12 +54,12 @@ def test_sources():
 
 
 def test_digest_is_of_what_a_golden_function_uses():
-    given, segments, roots, _ = kept._parts(find("mac_e4m3_acc45_exact_lut").golden)
-    assert given == ["[('e4m3', 45), {}]"]
-    assert [segment.split("(")[0] for segment in segments] == ["def _golden", "def _values"]
+    given, segments, roots, _ = kept._parts(find("mac_modes5_acc96_lut").golden)
+    assert given == ["[(('int8', 'int4', 'posit8_0', 'e4m3', 'e2m1'), 96, 2), {}]"]
+    assert [segment.split("(")[0] for segment in segments] == ["def _golden", "def _products", "def _table"]
     assert {"mantissa.formats", "mantissa.design"} <= set(roots)
-    assert "mantissa.hw.designs_exact" not in roots
-    assert kept._statements("mantissa.hw.designs_exact", "<lambda>") == ([], ["mantissa.hw.designs_exact"])
+    assert "mantissa.hw.designs_reconfigurable" not in roots
+    assert kept._statements("mantissa.hw.designs_reconfigurable", "<lambda>") == ([], ["mantissa.hw.designs_reconfigurable"])
     assert kept._parts(partial(steps.verify, find))[2] == sorted({*kept._parts(steps.verify)[2], "mantissa.hw.catalog"})
 
 

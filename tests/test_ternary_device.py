@@ -1,0 +1,233 @@
+"""The ternary accelerator: its programs, its golden machine, and the simulated device with weights in SDRAM."""
+from __future__ import annotations
+
+from dataclasses import replace
+import importlib.util
+from pathlib import Path
+import re
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("amaranth")
+
+from amaranth.sim import Simulator
+
+from mantissa import ternary_program
+from mantissa.bitlinear import BitLinear
+from mantissa.config import load as load_config
+from mantissa.errors import DeviceError, MantissaError
+from mantissa.hw.ternary_core import TernaryCore
+from mantissa.registers import Code, Control, Region, State
+from mantissa.sw_driver.client import register
+from mantissa.sw_driver.device import Device
+from mantissa.sw_driver.ternary import TernaryDevice
+from mantissa.ternary_interpreter import Machine
+from mantissa.ternary_network import Image, Network
+from mantissa.ternary_program import Instruction, Op, decode, encode
+from mantissa.ternary_tiles import tile, tiles
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "ternary"
+
+
+def example(name):
+    """A module of the example."""
+    sys.path.insert(0, str(EXAMPLE))
+    try:
+        spec = importlib.util.spec_from_file_location(f"ternary_{name}", EXAMPLE / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(EXAMPLE))
+
+
+# --- programs
+
+def test_instructions_come_back():
+    rng = np.random.default_rng(0)
+    program = []
+    for op in Op:
+        fields = {f.name: int(rng.integers(f.range[0], f.range[1] + 1)) for f in ternary_program.TABLE if f.name != "op"}
+        program.append(Instruction(op=op, **fields))
+    assert decode(encode(program)) == program
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("x", 1 << 18, "Field x of instruction 0 must be between 0 and 262143, not 262144"),
+    ("rows", 0, "Field rows of instruction 0 must be between 1 and 65536, not 0"),
+    ("shift", -129, "Field shift of instruction 0 must be between -128 and 127, not -129"),
+])
+def test_field_that_does_not_fit(field, value, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        encode([Instruction(op=Op.LINEAR, **{field: value})])
+
+
+# --- the machine, against sums made here
+
+@pytest.fixture(scope="module")
+def simulated():
+    with TernaryDevice.open("sim", config="ternary-sdram") as device:
+        yield device
+
+
+@pytest.fixture(params=["golden", "sim"])
+def device(request):
+    if request.param == "sim":
+        yield request.getfixturevalue("simulated")
+        return
+    with TernaryDevice.open("golden", config="ternary-sdram") as golden:
+        yield golden
+
+
+def test_every_operation(device):
+    rng = np.random.default_rng(1)
+    columns, rows = 97, 37
+    trits = rng.integers(-1, 2, (rows, columns)).astype(np.int8)
+    image = tile(trits, device.tables).reshape(-1)
+    x, gain = rng.integers(-3000, 3000, columns), rng.integers(100, 3000, columns)
+    residual, codes = rng.integers(-2000, 2000, rows), rng.integers(-128, 128, columns)
+    device.store(70_000, image)                             # another bank of the SDRAM than the first
+    assert (device.load(70_000, image.size // device.tables) == image).all()
+    for at, values in ((0, codes), (200, x), (400, gain), (600, residual)):
+        device.write(at, values)
+    matrix = {"memory": 70_000, "rows": rows, "columns": columns, "tiles": tiles(columns, device.tables)}
+    scale = {"multiplier": 40_000, "shift": 9, "eps": 77}
+    counted = device.run([
+        Instruction(op=Op.PRODUCT, x=0, y=1000, **matrix),
+        Instruction(op=Op.LINEAR, x=200, other=400, y=1100, residual=600, adds=1, **matrix, **scale),
+        Instruction(op=Op.QUANTISE, x=200, other=400, y=1200, columns=columns, out_run=10, out_skip=3, **scale),
+        Instruction(op=Op.PRODUCT, x=1200, y=1400, scales=1, relu=1, run=10, skip=3, **matrix),
+        Instruction(op=Op.MAX, x=200, other=400, y=1500, columns=columns),
+        Instruction(op=Op.GATE, x=200, other=400, y=1700, columns=columns)])
+    assert (device.read(1000, rows) == trits.astype(int) @ codes).all()
+    layer = BitLinear(trits, gain, type(BitLinear.of(trits, 1.0, gain, 1.0, 1.0, 1.0).constant)(np.asarray(40_000), np.asarray(9)), 77)
+    assert (device.read(1100, rows) == layer(x, residual)).all()
+    assert (device.read(1400, rows) == np.maximum(layer(x), 0)).all()
+    assert (device.read(1500, columns) == np.maximum(x, gain)).all()
+    product = np.maximum(x, 0).astype(object) ** 2 * gain
+    exponent = max(0, int(max(product)).bit_length() - 15)
+    assert np.abs(device.read(1700, columns) - product / 2.0 ** exponent).max() <= 1
+    places = 1200 + np.arange(columns) + np.arange(columns) // 10 * 3
+    assert np.abs(device.read(1200, 200)[places - 1200] - 127 * x * gain / np.abs(x * gain).max()).max() <= 0.5
+    if device.name != "golden":
+        assert len(counted) == 6
+        assert counted[0]["looking"] == rows * matrix["tiles"] and counted[4]["looking"] <= 1
+        assert 0 < counted[1]["quantising"] < counted[1]["cycles"]
+
+
+@pytest.mark.parametrize("name, kind", [("mlp", "Mlp"), ("cnn", "Cnn"), ("transformer", "Transformer")])
+def test_networks_layer_by_layer(device, name, kind):
+    networks, on_device = example("networks"), example("device")
+    layers, _ = networks.load(EXAMPLE / f"{name}.npz")
+    rng = np.random.default_rng(2)
+    inputs = rng.integers(-2000, 2000, (2, 128)) if name == "transformer" else rng.integers(0, 17, (2, 8, 8))
+    expected = getattr(networks, kind)(layers)(inputs)
+    network, at = on_device.load(device, name, layers)
+    assert len(network.outputs) >= 3
+    for n, one in enumerate(inputs):
+        found, _ = on_device.run(device, network, at, one.reshape(-1))
+        for output, values in found.items():
+            assert (values == expected[output][n].reshape(-1)).all(), output
+
+
+def test_device_stops_and_goes_on(simulated):
+    end = simulated.memory_words
+    for instruction, reason in [
+        (Instruction(op=Op.PRODUCT, memory=end - 3, rows=64, columns=40), f"MEMORY, PRODUCT, instruction 0, word {end - 3:#x}"),
+        (Instruction(op=Op.PRODUCT, rows=64, columns=41), "SIZE, PRODUCT, instruction 0"),
+        (Instruction(op=Op.PRODUCT, rows=8193, columns=40), "SIZE, PRODUCT, instruction 0"),
+        (Instruction(op=Op.MAX, x=simulated.vector_words - 2, columns=5), "ADDRESS, MAX, instruction 0, word 0x0"),
+        (Instruction(op=Op.LOAD, memory=end - 1, columns=4), "MEMORY, LOAD, instruction 0"),
+    ]:
+        with pytest.raises(DeviceError, match=re.escape(f"Program must run to its end, and simulated device stopped it: {reason}")):
+            simulated.run([instruction])
+    codes = np.arange(-20, 20)
+    trits = np.random.default_rng(3).integers(-1, 2, (64, 40)).astype(np.int8)
+    simulated.store(0, tile(trits, simulated.tables))
+    simulated.write(0, codes)
+    simulated.run([Instruction(op=Op.PRODUCT, y=100, rows=64, columns=40)])
+    assert (simulated.read(100, 64) == trits.astype(int) @ codes).all()
+
+
+def test_memory_that_does_not_answer():
+    """The core alone: the guard says so, and the program stops with the burst's address."""
+    core = TernaryCore(replace(load_config("ternary"), weight_words=256, activation_words=256, param_channels=16, accumulators=32,
+                               instructions=16), b"01234567")
+    image = encode([Instruction(op=Op.PRODUCT, memory=0x55, rows=20, columns=40)])
+    requests = [((Region.PROGRAM << 20) + n, byte) for n, byte in enumerate(image)] + [(register("CONTROL"), Control.START)]
+    found = []
+
+    async def bench(ctx):
+        ctx.set(core.o.ready, 1)
+        ctx.set(core.memory.read_requests.ready, 1)
+        for address, byte in requests:
+            ctx.set(core.i.p, {"address": address, "write": 1, "data": byte})
+            ctx.set(core.i.valid, 1)
+            await ctx.tick().until(core.i.ready)
+        ctx.set(core.i.valid, 0)
+        await ctx.tick().repeat(400)
+        assert ctx.get(core.status) & 0xff == State.RUNNING
+        ctx.set(core.memory_address, 0x55)
+        ctx.set(core.memory_failed, 1)
+        await ctx.tick().repeat(3)
+        found.append(ctx.get(core.status) & 0xffff)
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert found == [State.FAILED | Code.MEMORY << 8]
+
+
+# --- refusals
+
+def test_refusals():
+    with TernaryDevice.open("golden", config="ternary") as device:
+        for call, message in [
+            (lambda: device.write(0, np.zeros(3)), "Vectors must be integers of one dimension, not float64 (3,)"),
+            (lambda: device.write(16_383, [1, 2]), "Vectors must lie within 16384 words, not in 16383 to 16385"),
+            (lambda: device.store(0, np.zeros(9, np.uint8)), "Data for the external memory must be words of 8 bytes, not 9 bytes"),
+            (lambda: device.store(65_535, np.zeros(16, np.uint8)),
+             "Data must lie within the external memory's 65,536 words, not in 65,535 to 65,537"),
+            (lambda: device.run([Instruction(op=Op.PRODUCT, scales=1, rows=2, columns=40, memory=1)]),
+             "A product can be scaled only when something was quantised"),
+            (lambda: device.run([Instruction(op=Op.MAX, x=16_380, columns=5)]),
+             "Vectors must end before word 16384, not at 16384"),
+        ]:
+            with pytest.raises(MantissaError, match=f"^{re.escape(message)}$"):
+                call()
+    with pytest.raises(MantissaError, match="^Configuration sim must have engine 'ternary', not 'array'$"):
+        TernaryDevice.open("golden", config="sim")
+    with pytest.raises(DeviceError, match="must have an array, and has a ternary engine: open it as a TernaryDevice$"):
+        Device.open("sim", config="ternary-sdram")
+
+
+def test_machine_refuses_what_lies_outside():
+    machine = Machine(tables=8, vector_words=64, memory_words=16)
+    with pytest.raises(MantissaError, match="^Memory must end at byte 128, not at 136$"):
+        machine.run([Instruction(op=Op.LOAD, memory=16, columns=2)])
+
+
+def test_networks_that_do_not_fit():
+    layer = BitLinear.of(np.ones((40, 100), np.int8), 1.0, np.ones(100, int), 1.0, 1.0, 1.0)
+    with pytest.raises(MantissaError, match=r"^Matrices must fit 100 words of 8 bytes, and that of wide would end at 120$"):
+        Network(tables=8, vector_words=1000, memory_words=100).place("wide", layer)
+    with pytest.raises(MantissaError, match=r"^Vectors must fit 120 words, and out would end at 140$"):
+        network = Network(tables=8, vector_words=120, memory_words=1000)
+        network.linear("out", network.place("wide", layer), 0)
+    with pytest.raises(MantissaError, match=r"^Image of p must have an even height and width, not 3 and 4$"):
+        Network(tables=8, vector_words=120, memory_words=1000).max_pool("p", Image(0, 3, 4, 2))
+
+
+@pytest.mark.parametrize("key, value, rule", [
+    ("engine", "systolic", "'array' or 'ternary'"), ("memory", "ddr3", "'onchip' or 'sdram'"),
+    ("array", 2, "4, 8 or 16 with a ternary engine"),
+    ("packed", True, "false with a ternary engine"), ("requant_lanes", 2, "1 with a ternary engine"),
+    ("weight_words", 1 << 20, "4194304, the SDRAM's 32 MiB"), ("accumulators", 16, "at least 32 with a ternary engine"),
+])
+def test_configurations_refused(key, value, rule):
+    config = load_config("ternary-sdram")
+    with pytest.raises(MantissaError, match=f"^{re.escape(f'Configuration key {key} must be {rule}, not {value!r}')}$"):
+        replace(config, **{key: value})

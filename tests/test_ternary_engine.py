@@ -1,0 +1,152 @@
+# amaranth: UnusedElaboratable=no
+"""Ternary lookups in block RAM: tables, layers, counters of phases, choice of a structure, and what is refused."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from amaranth.hdl import Module
+from amaranth.sim import Simulator
+import numpy as np
+import pytest
+
+from mantissa.errors import MantissaError
+from mantissa.fpga.ternary_choice import cheapest, cross_over
+from mantissa.hw.designs_tlmm import pack_planes, ternary_engine, ternary_workload, tlmm_build
+from mantissa.hw.payload import pack
+from mantissa.hw.ternary_engine import PHASES, TernaryEngine
+from mantissa.hw.tlmm_build import CODES, TableBuild, address, walk
+from mantissa.hw.tlmm_ram import TlmmByteRam
+from mantissa.sim_tb.exhaustive import harness
+from mantissa.ternary import pack_radix3, pack_tq1_0, table
+from mantissa.ternary_product import TernaryWeights
+from mantissa.ternary_tiles import untile
+
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
+
+
+def written(code: str, x: np.ndarray) -> dict[int, int]:
+    """What a table has after a build's writes, as the golden function gives them."""
+    o = tlmm_build(1, code=code).golden({"i": {"x": x[:, None]}})["o"]
+    return {int(byte): int(total) for byte, (total,) in zip(o["byte"], o["sums"], strict=True)}
+
+
+@pytest.mark.parametrize("x", [[-128] * 5, [127, -128, 127, -128, 127], [3, 50, -7, 1, 100]])
+def test_tables_of_trits(x: list[int]) -> None:
+    entries, right = written("radix3", np.array(x)), table(np.array(x))[0]
+    assert [entries[byte] for byte in range(243)] == right.tolist()
+    entries = written("tq1_0", np.array(x))
+    assert [entries[address(index, "tq1_0")] for index in range(243)] == right.tolist()
+
+
+@pytest.mark.parametrize("x", [[-128] * 8, [1, 2, 4, 8, 16, 32, 64, -128]])
+def test_tables_of_bits(x: list[int]) -> None:
+    entries = written("bits", np.array(x))
+    assert entries == {byte: sum(value for k, value in enumerate(x) if byte >> k & 1) for byte in range(256)}
+
+
+def test_addresses_are_the_files() -> None:
+    trits = np.random.default_rng(0).integers(-1, 2, (1, 256)).astype(np.int8)
+    strided = trits[0, :160].reshape(5, 32).T                # TQ1_0 has the weights of a byte 32 apart
+    assert [address(int(index), "tq1_0") for index in pack_radix3(strided).ravel()] == pack_tq1_0(trits)[0, 0, :32].tolist()
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_walk_comes_back_to_nothing(code: str) -> None:
+    steps = walk(code)
+    total = np.zeros(9, np.int64)
+    for step in steps:
+        total[step.element] += -1 if step.minus else 1
+    assert len(steps) == 256
+    assert not total[:CODES[code].group].any()
+
+
+@pytest.mark.parametrize(("shape", "tokens"), [((300, 200), 1), ((256, 95), 8)])
+def test_layer_and_its_cycles(shape: tuple[int, int], tokens: int) -> None:
+    """Against the product by BLAS; nothing but the first tables, and 20 cycles a tile, keeps the port from giving a word a cycle."""
+    design = ternary_engine(4, tokens=tokens, lanes=4, rows=512, tiles=16)
+    streams = ternary_workload(design, [shape])
+    words = np.array([list(int(word).to_bytes(4, "little")) for word in streams["i"]["data"]], np.uint8).reshape(-1, shape[0], 4)
+    product = TernaryWeights(untile(words, shape[1]))(streams["i_x"]["x"][:shape[1]].T).T
+    golden = design.golden(streams)
+    assert (golden["o"]["sums"] == product).all()
+    model = harness(design, folder=FOLDER, optimize=0)
+    want = {port: pack(layout, golden[port]) for port, layout in model.outputs.items()}
+    run = model.run({port: pack(layout, streams[port]) for port, layout in model.inputs.items()},
+                    {port: len(rows) for port, rows in want.items()}, want=want)
+    assert run.cycles <= len(streams["i"]["data"]) + 20 + 256 + 20 * (len(words) + 2)
+
+
+def test_planes_are_the_weights() -> None:
+    weights = np.arange(-8, 8).reshape(2, 8)
+    packed = pack_planes(weights, 4, 1)
+    assert packed.shape == (1, 8, 1)
+    assert packed[0, :, 0].tolist() == [0xff, 0xf0, 0xcc, 0xaa, 0, 0xf0, 0xcc, 0xaa]
+    rows = np.unpackbits(packed[0, :, 0], bitorder="little").reshape(2, 4, 8)
+    assert (np.einsum("rpk,p->rk", rows.astype(np.int64), [-8, 4, 2, 1]) == weights).all()
+
+
+def test_phases_add_up() -> None:
+    """Four rows of one tile whose words come late and whose sums are taken late."""
+    dut = TernaryEngine(tables=1, rows=32, tiles=2, length_bits=2, counters=16, cells=False)
+    seen: dict[str, int] = {}
+
+    async def bench(ctx) -> None:
+        ctx.set(dut.i_command.p.last_row, 3)
+        for port in (dut.i_command, dut.i_x, dut.o_read):
+            ctx.set(port.ready if port is dut.o_read else port.valid, 1)
+        await ctx.tick()
+        ctx.set(dut.i_command.valid, 0)
+        await ctx.tick().until(dut.i.ready)                   # one cycle of waiting
+        await ctx.tick().repeat(6)                           # and six
+        ctx.set(dut.i.valid, 1)
+        await ctx.tick().repeat(4)
+        ctx.set(dut.i.valid, 0)
+        await ctx.tick().until(dut.o.valid)                   # one cycle of writing
+        await ctx.tick().repeat(9)
+        ctx.set(dut.o.ready, 1)
+        await ctx.tick().repeat(20)
+        seen.update({name: ctx.get(dut.phases[name]) for name in PHASES})
+
+    top = Module()
+    top.submodules.dut = dut
+    sim = Simulator(top)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    assert seen["looking"] == 4
+    assert seen["waiting"] == 7
+    assert seen["writing"] == 10
+    assert 256 < seen["building"] < 300
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: TableBuild(3), "Tables must be a power of two of at most 64, not 3"),
+    (lambda: TableBuild(2, lanes=4), "Lanes of a table build must be a power of two of at most 2, not 4"),
+    (lambda: TableBuild(2, code="tl2"), "Code of a table must be one of radix3, tq1_0, bits, not 'tl2'"),
+    (lambda: TlmmByteRam(2, ports=3), "Ports of a table must be 1 or 2, not 3"),
+    (lambda: TlmmByteRam(2, tag=-1), "Tag must be an integer of at least 0, not -1"),
+    (lambda: TernaryEngine(tables=32), "Tables of an engine must be one of 1, 2, 4, 8, 16, not 32"),
+    (lambda: TernaryEngine(planes=2), "Planes must be 1 to 4 of bits and 1 of trits, not 2"),
+    (lambda: TernaryEngine(rows=16), "Rows must be more than the 16 words of a burst, not 16"),
+    (lambda: TernaryEngine(rows=100), "Rows must be a power of two of at most 1048576, not 100"),
+    (lambda: TernaryEngine(acc_bits=12), "Bits of a sum must be an integer of at least 14, not 12"),
+    (lambda: cheapest("ecp5", 0, 10), "Rows must be a positive integer, not 0"),
+    (lambda: cheapest("ecp6", 10, 10), "Family must be one of ecp5, gowin, ice40, nexus, not 'ecp6'"),
+    (lambda: cheapest("ecp5", 10, 10, structure="tables"), "Structure must be one of dot, lut_ram, byte_ram, not 'tables'"),
+    (lambda: cheapest("ice40", 10, 10, structure="lut_ram"), "Structure lut_ram must be on a family with LUT-RAM, not on ice40"),
+])
+def test_refused(make, message: str) -> None:
+    with pytest.raises((ValueError, TypeError, MantissaError)) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_choice() -> None:
+    assert cheapest("ecp5", 2560, 2560).structure == "byte_ram"
+    assert cheapest("ecp5", 8, 2560).structure == "dot"
+    assert cheapest("ice40", 8, 2560).structure == "dot"
+    assert cheapest("ecp5", 8, 2560, structure="byte_ram").structure == "byte_ram"
+    points = cross_over("ecp5")
+    assert points == sorted(points)
+    for rows in (point for point, _ in points[1:]):
+        assert cheapest("ecp5", rows - 1, 2560).structure != cheapest("ecp5", rows, 2560).structure
