@@ -54,13 +54,9 @@ MODELS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """A layer: words of weights read, clock cycles, those in which words were looked up, and in which they were waited for."""
-    rows: int
-    columns: int
+    """A layer: words of weights read, and clock cycles."""
     words: int
     cycles: int
-    looking: int
-    waiting: int
 
 
 def measure(device: TernaryDevice, rows: int, columns: int) -> Measured:
@@ -71,7 +67,7 @@ def measure(device: TernaryDevice, rows: int, columns: int) -> Measured:
     log, = device.run([Instruction(op=Op.PRODUCT, x=0, y=y, rows=rows, columns=columns, tiles=count)])
     if not (device.read(y, rows) == -x.sum()).all():
         raise SystemExit(f"Sums of {rows}x{columns} must all be {-x.sum()}, and are not")
-    return Measured(rows, columns, count * rows, log["cycles"], log["looking"], log["waiting"])
+    return Measured(count * rows, log["cycles"])
 
 
 def shapes(models: Sequence[Model]) -> list[tuple[int, int]]:

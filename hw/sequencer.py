@@ -1,7 +1,7 @@
 """Fetches instructions, runs them one after the other, and stops for a reason."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, stream, wiring
@@ -14,7 +14,7 @@ from ..registers import LOG_FIELDS, Code, Control, State
 from .feed import FLAGS
 from .loops import ADDRESS_BITS, FIELDS, LoopNest
 
-__all__ = ["PATIENCE", "Phase", "Sequencer"]
+__all__ = ["PATIENCE", "Phase", "Sequencer", "begin_or_end", "log_events"]
 
 WORDS = BYTES // 4
 
@@ -155,17 +155,8 @@ class Sequencer(wiring.Component):
                 with m.If(slot == len(LOG_FIELDS) - 1):
                     m.d.sync += [pc.eq(pc + 1), phase.eq(Phase.FETCH)]
 
-        with m.If(self.running):
-            m.d.sync += self.cycles.eq(self.cycles + 1)
-        stop = self.control_write & (self.control == Control.STOP)
+        stop = begin_or_end(m, self, problem, phase=phase, state=state, code=code, clear=(pc, fetched, slot))
         m.d.comb += [self.nest_stop.eq(stop | (problem.code != 0)), nest.stop.eq(self.nest_stop)]
-        with m.If(problem.code != 0):
-            m.d.sync += [state.eq(State.FAILED), code.eq(problem.code), self.fault.eq(problem.word), phase.eq(Phase.REST)]
-        with m.If(stop):
-            m.d.sync += [state.eq(State.IDLE), phase.eq(Phase.REST)]
-        with m.Elif(self.control_write & (self.control == Control.START) & ~self.running):
-            m.d.sync += [state.eq(State.RUNNING), code.eq(Code.NONE), pc.eq(0), self.cycles.eq(0), self.fault.eq(0),
-                         fetched.eq(0), slot.eq(0), phase.eq(Phase.CLAIM)]
         return m
 
     def _steps(self, m: Module, nest: LoopNest, word: data.View) -> None:
@@ -200,12 +191,49 @@ class Sequencer(wiring.Component):
         """Counters of the instruction, in the order of the log."""
         step = self.o.valid & self.o.ready
         events = {"cycles": Const(1), "steps": step, "wait_weights": self.wait_weights, "wait_output": self.wait_output}
-        counters = []
-        for name in LOG_FIELDS:
-            counter = Signal(32, name=name)
-            with m.If((phase == Phase.FETCH) & self.fetch_enable & (self.fetch_address[:4] == 0)):
-                m.d.sync += counter.eq(1 if name == "cycles" else 0)
-            with m.Elif(phase != Phase.LOG):
-                m.d.sync += counter.eq(counter + events[name])
-            counters.append(counter)
-        m.d.comb += self.log_data.eq(Array(counters)[slot])
+        log_events(m, self, events, LOG_FIELDS, phase=phase, slot=slot)
+
+
+def begin_or_end(m: Module, unit: wiring.Component, problem: data.View, *, phase: Signal, state: Signal, code: Signal,
+                 clear: Sequence[Signal]) -> Value:
+    """What problems and the host's commands do to a sequencer, and its count of cycles; whether the host stops it.
+
+    Parameters
+    ----------
+    m
+        Module of the sequencer, to be added to.
+    unit
+        Has ``control``, ``control_write``, ``running``, ``cycles`` and ``fault``.
+    problem
+        A ``code`` other than 0 ends the program, and ``word`` is the fault.
+    phase, state, code
+        Registers of these names.
+    clear
+        Registers that are 0 when a program begins.
+    """
+    with m.If(unit.running):
+        m.d.sync += unit.cycles.eq(unit.cycles + 1)
+    stop = unit.control_write & (unit.control == Control.STOP)
+    with m.If(problem.code != 0):
+        m.d.sync += [state.eq(State.FAILED), code.eq(problem.code), unit.fault.eq(problem.word), phase.eq(Phase.REST)]
+    with m.If(stop):
+        m.d.sync += [state.eq(State.IDLE), phase.eq(Phase.REST)]
+    with m.Elif(unit.control_write & (unit.control == Control.START) & ~unit.running):
+        m.d.sync += [state.eq(State.RUNNING), code.eq(Code.NONE), phase.eq(Phase.CLAIM),
+                     *(register.eq(0) for register in (unit.cycles, unit.fault, *clear))]
+    return stop
+
+
+def log_events(m: Module, unit: wiring.Component, events: Mapping[str, Value], names: Sequence[str], *, phase: Signal,
+               slot: Signal) -> None:
+    """Counters of an instruction, from its fetch until they are logged, in the order of ``names``; ``slot`` is the one on ``log_data``."""
+    counters = []
+    for name in names:
+        counter = Signal(32, name=name)
+        with m.If((phase == Phase.FETCH) & unit.fetch_enable & (unit.fetch_address[:4] == 0)):
+            m.d.sync += counter.eq(1 if name == "cycles" else 0)
+        with m.Elif(phase != Phase.LOG):
+            m.d.sync += counter.eq(counter + events[name])
+        counters.append(counter)
+    counters += [Const(0, 32)] * ((1 << len(slot)) - len(counters))
+    m.d.comb += unit.log_data.eq(Array(counters)[slot])

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..instruction import BYTES
 from ..registers import Capability, Code, Region
-from ..ternary_program import Op
+from ..ternary_program import LOG_WORDS, Op
 from .bank import Bank
 from .core_bus import BUS_REPLY, BUS_REQUEST, COUNTERS, answer
 from .gated_square import GatedSquare
@@ -22,7 +22,7 @@ from .scale_add import ScaleAdd
 from .stream import Skid
 from .ternary_engine import PHASES, TernaryEngine
 from .ternary_memory import Drain, LoadWords, StoreWords
-from .ternary_sequencer import LOG_WORDS, TernarySequencer
+from .ternary_sequencer import TernarySequencer
 from .ternary_vectors import ADDRESS_BITS, PAIR, Pad, VectorRead, VectorWrite
 
 __all__ = ["LENGTH_BITS", "MULTIPLIER_BITS", "SUM_BITS", "TernaryCore", "VECTOR_BITS"]

@@ -1,27 +1,24 @@
 """Fetches the instructions of a ternary accelerator, runs them one after the other, and stops for a reason."""
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..instruction import BYTES
-from ..registers import Code, Control, State
-from ..ternary_program import LOG_FIELDS, TABLE, Op
+from ..registers import Code, State
+from ..ternary_program import LOG_FIELDS, LOG_WORDS, TABLE, Op
 from .loops import layout_of
-from .sequencer import Phase
+from .sequencer import Phase, begin_or_end, log_events
 from .stream import check_positive
 
-__all__ = ["FIELDS", "LOG_WORDS", "PATIENCE", "TernarySequencer"]
+__all__ = ["FIELDS", "PATIENCE", "TernarySequencer"]
 
 FIELDS = layout_of(TABLE)
 """The instruction word: fields in the order of the table. Counts are stored less one."""
 
 WORDS = BYTES // 4
-
-LOG_WORDS = 8
-"""32-bit words of an instruction in the log; those beyond the counters are 0."""
 
 PATIENCE = 17
 """Bits of the watchdog: a program stops after 2 ** PATIENCE cycles in which nothing moved. Longer than a memory's own."""
@@ -99,7 +96,6 @@ class TernarySequencer(wiring.Component):
             m.d.sync += idle.eq(0)
         with m.Else():
             m.d.sync += idle.eq(idle + 1)
-        self._log(m, phase, slot)
 
         problem = Signal(data.StructLayout({"code": 8, "word": 32}))
         with m.Switch(phase):
@@ -131,25 +127,7 @@ class TernarySequencer(wiring.Component):
                 m.d.sync += slot.eq(slot + 1)
                 with m.If(slot == LOG_WORDS - 1):
                     m.d.sync += [pc.eq(pc + 1), phase.eq(Phase.FETCH)]
-        with m.If(self.running):
-            m.d.sync += self.cycles.eq(self.cycles + 1)
-        with m.If(problem.code != 0):
-            m.d.sync += [state.eq(State.FAILED), code.eq(problem.code), self.fault.eq(problem.word), phase.eq(Phase.REST)]
-        with m.If(self.control_write & (self.control == Control.STOP)):
-            m.d.sync += [state.eq(State.IDLE), phase.eq(Phase.REST)]
-        with m.Elif(self.control_write & (self.control == Control.START) & ~self.running):
-            m.d.sync += [state.eq(State.RUNNING), code.eq(Code.NONE), pc.eq(0), self.cycles.eq(0), self.fault.eq(0),
-                         fetched.eq(0), slot.eq(0), phase.eq(Phase.CLAIM)]
+        begin_or_end(m, self, problem, phase=phase, state=state, code=code, clear=(pc, fetched, slot))
+        events = {"cycles": Const(1), **{name: self.events[name] for name in LOG_FIELDS[1:]}}
+        log_events(m, self, events, LOG_FIELDS, phase=phase, slot=slot)
         return m
-
-    def _log(self, m: Module, phase: Signal, slot: Signal) -> None:
-        """Counters of the instruction, in the order of the log."""
-        counters = []
-        for name in LOG_FIELDS:
-            counter = Signal(32, name=name)
-            with m.If((phase == Phase.FETCH) & self.fetch_enable & (self.fetch_address[:4] == 0)):
-                m.d.sync += counter.eq(int(name == "cycles"))
-            with m.Elif(phase != Phase.LOG):
-                m.d.sync += counter.eq(counter + (1 if name == "cycles" else self.events[name]))
-            counters.append(counter)
-        m.d.comb += self.log_data.eq(Array([*counters, *[Const(0, 32)] * (LOG_WORDS - len(counters))])[slot])

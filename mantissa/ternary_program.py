@@ -27,11 +27,14 @@ from enum import IntEnum
 
 from .instruction import Field, fields_of, pack, unpack
 
-__all__ = ["LOG_FIELDS", "TABLE", "Instruction", "Op", "decode", "encode"]
+__all__ = ["LOG_FIELDS", "LOG_WORDS", "TABLE", "Instruction", "Op", "decode", "encode"]
 
 LOG_FIELDS = ("cycles", "quantising", "waiting", "building", "looking", "writing")
 """32-bit counters kept for each instruction: clock cycles from fetch to last write; until the codes were known; and where the product's
 cycles went: no weights came, tables were not ready, a lookup, sums were not taken."""
+
+LOG_WORDS = 8
+"""32-bit words of an instruction in the log; those beyond the counters are 0."""
 
 
 class Op(IntEnum):

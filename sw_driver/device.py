@@ -21,7 +21,7 @@ from .network import Codes, Network
 from .simulated import Served, library
 from .transport import Serial, Simulated, Transport
 
-__all__ = ["Device", "Golden", "LONGEST", "Linked", "connect", "run_to_end"]
+__all__ = ["Device", "Golden", "Linked", "connect", "run_to_end"]
 
 LONGEST = 60
 """Seconds of the device's time a program may take."""

@@ -14,14 +14,13 @@ from ..config import Config, load as load_config
 from ..errors import DeviceError, MantissaError
 from ..registers import Capability, Region
 from ..ternary_interpreter import Machine
-from ..ternary_program import LOG_FIELDS, Instruction, Op, encode
+from ..ternary_program import LOG_FIELDS, LOG_WORDS, Instruction, Op, encode
 from .client import Client
 from .device import connect, run_to_end
 
 __all__ = ["TernaryDevice"]
 
-LOG_BYTES = 32
-"""Of an instruction."""
+LOG_BYTES = 4 * LOG_WORDS
 
 Words = npt.NDArray[np.int32]
 
