@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, memory, wiring
 
 from ..frame import Status
 from ..registers import REGISTERS, Region
@@ -38,7 +38,7 @@ def answer(m: Module, core: wiring.Component, banks: Mapping[Region, Bank], sequ
     sequencer
         Has ``control``, ``control_write``, ``status``, ``fault`` and ``cycles``.
     capability
-        What the first registers say.
+        What the first registers say: as many bytes as a power of two.
     room
         Replies that may wait.
     far
@@ -72,7 +72,10 @@ def answer(m: Module, core: wiring.Component, banks: Mapping[Region, Bank], sequ
     dynamic = {"STATUS": sequencer.status, "FAULT": sequencer.fault, "CYCLES": sequencer.cycles}
     dynamic |= {register: getattr(core, name) for register, name in COUNTERS.items()}
     size = 4 * len(REGISTERS)
-    value: list[Value] = [Const(byte, 8) for byte in capability]
+    # in block memory, so that another identity is placed as this one is
+    m.submodules.capability = fixed = memory.Memory(shape=8, depth=len(capability), init=capability, attrs={"ram_style": "block"})
+    known = fixed.read_port()
+    value: list[Value] = []
     for entry in REGISTERS[len(capability) // 4:]:
         source = Signal(32, name=entry.name.lower())
         m.d.comb += source.eq(dynamic.get(entry.name, 0))
@@ -82,7 +85,8 @@ def answer(m: Module, core: wiring.Component, banks: Mapping[Region, Bank], sequ
         m.d.sync += held_status.eq(Status.OK)
     m.d.sync += commanded.eq(i.valid & i.ready & i.p.write & (i.p.address == (Region.REGISTERS << 20) + control))
     m.d.comb += [sequencer.control.eq(first.data), sequencer.control_write.eq(commanded)]
-    m.d.comb += register.eq(Array(value)[held_offset])
+    within = len(known.addr)
+    m.d.comb += [known.addr.eq(offset), register.eq(Mux(held_offset[within:] == 0, known.data, Array(value)[held_offset[:within]]))]
     with m.Switch(chosen.region):
         with m.Case(Region.REGISTERS):
             m.d.comb += found.eq(chosen.known)

@@ -120,13 +120,13 @@ class Link(wiring.Component):
         registers = {
             "ring": 48, "length": 16, "address": 32, "session": 32, "expected": 8, "opened": 1, "stored": 1, "status": 3, "passing": 1,
             "pending": 3, "read": 1, "fetched": 1, "fetched_data": 8,
-            "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "index": max(request_bits, reply_bits),
-            "timer": self.idle_cycles.bit_length()}
+            "held": 1, "held_write": 1, "held_data": 8, "wedged": 1, "expired": 1, "coded": 1, "last_sent": 1,
+            "index": max(request_bits, reply_bits), "timer": self.idle_cycles.bit_length()}
         bits = ("token", "end", "receiving", "keep", "shift", "abort", "checking", "sizing", "fetch", "on_bus", "take", "accepted", "moved",
-                "waiting", "expired", "heading", "local", "summing", "closing", "push", "pushed", "restart", "sending", "late",
+                "waiting", "heading", "local", "summing", "closing", "push", "pushed", "restart", "sending", "late",
                 *(f"add_{name}" for name in COUNTERS))
         wires = {"byte": 8, "reply": 8, **dict.fromkeys(bits, 1)}
-        kept_at_reset = ("opened", "stored", "status", "passing", "pending", "read", "fetched", "held", "wedged", "index")
+        kept_at_reset = ("opened", "stored", "status", "passing", "pending", "read", "fetched", "held", "wedged", "index", "coded")
         r = SimpleNamespace(**{name: Signal(width, name=name, reset_less=name in registers and name not in kept_at_reset)
                                for name, width in {**registers, **wires}.items()})
         r.request_bits, r.reply_bits, r.base = request_bits, reply_bits, (1 << reply_bits) - window
@@ -164,19 +164,22 @@ class Link(wiring.Component):
     def _memories(self, m: Module, r: SimpleNamespace) -> None:
         """Request payload, with the capability block at its end; coded replies, the stored one at 0, all others at ``base``.
 
-        Neither is read in a cycle in which it is written, so collisions need no hardware.
+        Neither is read where it is written in the same cycle, so collisions need no hardware: the last write of a reply, its delimiter,
+        is done when its first byte is read.
         """
         m.submodules.requests, m.submodules.replies = r.requests, r.replies
         put, get, reply_put, reply_get = r.requests.write_port(), r.requests.read_port(), r.replies.write_port(), r.replies.read_port()
-        r.read_data, r.sent_data, r.sent_end = get.data, reply_get.data[:8], reply_get.data[8]
+        r.read_data, r.sent = get.data, reply_get.data
         second = Mux(r.passing, r.base, 0)
+        # a cycle after the encoder, whose answer depends on all of a state
+        coded = Cat(reply_put.addr, reply_put.data)
+        written = Signal(len(coded), name="coded_write", reset_less=True)
+        m.d.sync += [written.eq(Cat(r.encoder.o.p.address | second, r.encoder.o.p.data, r.encoder.closing)), r.coded.eq(r.encoder.o.valid)]
         m.d.comb += [
             put.addr.eq(r.index), put.data.eq(r.decoder.o.p.data), put.en.eq(r.keep),
             get.addr.eq(Mux(r.type == Type.HELLO, Cat(r.index[:6], C(-1, r.request_bits - 6)), r.index)), get.en.eq(r.fetch),
-            reply_put.addr.eq(r.encoder.o.p.address | second), reply_put.en.eq(r.encoder.o.valid),
-            reply_put.data.eq(Cat(r.encoder.o.p.data, r.encoder.closing)),
+            coded.eq(written), reply_put.en.eq(r.coded),
             reply_get.addr.eq(r.index | second), reply_get.en.eq(r.sending & (~self.tx.valid | self.tx.ready)),
-            self.tx.p.data.eq(r.sent_data),
         ]
 
     def _bus(self, m: Module, r: SimpleNamespace) -> None:
@@ -201,7 +204,8 @@ class Link(wiring.Component):
         # one cell a bit on iCE40: the second operand of the adder is the choice, and the sum matters only where it is 0
         grown = Signal(33)
         byte = r.decoder.o.p.data ^ (r.type == Type.WAIT).replicate(8)
-        m.d.comb += [grown.eq(r.address - (~r.shift).replicate(32)), r.expired.eq(~grown[-1])]
+        m.d.comb += grown.eq(r.address - (~r.shift).replicate(32))
+        m.d.sync += r.expired.eq(~grown[-1])
         with m.If(r.shift | r.accepted | r.waiting):
             m.d.sync += r.address.eq(Mux(r.shift, Cat(r.address[8:], byte), grown))
 

@@ -237,7 +237,7 @@ def reply(link: Link, m: Module, r: SimpleNamespace) -> None:
     with m.State("SEND"):
         m.d.comb += r.sending.eq(1)
         with m.If(~link.tx.valid | link.tx.ready):
-            m.d.sync += [r.index.eq(r.index + 1), link.tx.valid.eq(1)]
-            with m.If(link.tx.valid & r.sent_end):
-                m.d.sync += [r.index.eq(0), link.tx.valid.eq(0)]
+            m.d.sync += [r.index.eq(r.index + 1), r.read.eq(1), link.tx.valid.eq(r.read), Cat(link.tx.p.data, r.last_sent).eq(r.sent)]
+            with m.If(link.tx.valid & r.last_sent):
+                m.d.sync += [r.index.eq(0), r.read.eq(0), link.tx.valid.eq(0)]
                 m.next = "HEADER"
