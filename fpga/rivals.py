@@ -77,7 +77,7 @@ RIVALS = {
                        note="frequency of es=2"),
     "pdpu": Rival(title="PDPU 4-lane dot product, P(8,2) to P(16,2), 6 stages", source="github.com/qleenju/PDPU", no_dsp=1613, mhz=(73, 76),
                   macs={"posit8_2": 4}, lanes=4, exact=False,
-                  note="not exactly rounded in 7 % of random dot products, by design; ours beside it is of posit(8,0)"),
+                  note="not exactly rounded in 7 % of random dot products, by design"),
     "cvfpu_e5m2": Rival(title="cvfpu FMA, FP8 E5M2, 3 registers", source=_CVFPU, luteq=420, dsp=1, no_dsp=433, mhz=(44, 47),
                         macs={"e5m2": 1}, exact=False, note="rounds every sum to E5M2"),
     "cvfpu_fp16": Rival(title="cvfpu FMA, FP16, 3 registers", source=_CVFPU, luteq=827, dsp=1, no_dsp=1146, mhz=(35, 38), macs={"fp16": 1},
@@ -133,15 +133,19 @@ WANTED = {
     "mac_e2m1_acc17_lut": Wanted(luteq=40, mhz=150),
     "mac_e4m3_acc45_lut": Wanted(luteq=195, mhz=120),
     "mac_posit8_0_acc34_exact_lut": Wanted(luteq=230, mhz=100),
+    "dot_posit8_2_x4_lut": Wanted(luteq=1600, mhz=100),
+    "ternary_dot_x8": Wanted(luteq=88, mhz=200),
+    "ternary_dot_x24_portable": Wanted(luteq=463),
+    "tlmm_lut_ram_2x16_biased": Wanted(luteq=672),
 }
 """What was wanted, by design."""
 
 BESIDE = {
     "yosys_multiply": "multiply_8x8_lut", "yosys_booth": "multiply_8x8_lut", "booth_mac": "mac_8x8_acc24_lut",
-    "pacogen8": "mac_posit8_0_acc34_exact_lut", "pdpu": "mac_posit8_0_acc34_exact_lut",
-    "cvfpu_e5m2": "mac_e5m2_acc73_exact_lut",
-    "mx_e2m1": "mac_e2m1_acc17_lut", "mx_e2m3": "mac_e2m3_acc21_exact_lut", "mx_e4m3": "mac_e4m3_acc45_exact_lut",
-    "mx_e5m2": "mac_e5m2_acc73_exact_lut", "mx_int8": "mac_8x8_acc24_lut",
+    "pacogen8": "mac_posit8_0_acc34_exact_lut", "pacogen16": "multiply_posit16_1", "pdpu": "dot_posit8_2_x4_posit16_2_lut",
+    "cvfpu_e5m2": "mac_e5m2_acc73_exact_lut", "cvfpu_fp16": "mac_fp16_acc89_exact_lut",
+    "mx_e2m1": "dot_e2m1_x4_lut", "mx_e2m3": "dot_e2m3_x4_lut", "mx_e4m3": "dot_e4m3_x4_lut", "mx_e5m2": "dot_e5m2_x4_lut",
+    "mx_int8": "dot_int8_x4_dsp", "ternfpga16": "ternary_dot_x8", "ternfpga64": "ternary_dot_x24_portable",
     "bitweight_array": "array_ws_4x4_w8a8", "systars": "array_os_4x4_w8a8_acc32_slice", "tinytinytpu": "array_ws_2x2_w8a8",
     "opt1": "mac_8x8_acc24_opt1", "opt3": "mac_8x8_acc24_opt3", "opt4c": "mac_8x8_acc24_opt4c_x8",
     "ita_requantize": "requantize_16_variable",

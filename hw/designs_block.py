@@ -106,7 +106,7 @@ def block_dot(fmt: str, lanes: int, *, blocks: int = 256, window: tuple[int, int
                 + ("no DSP" if multiplier == "lut" else f"{lanes} DSPs") + ", ECP5 carry cells" * cells,
         params={**params, "dsp": multiplier != "lut"}, component=partial(BlockDot, **params), golden=partial(_golden, fmt, inside, True),
         stimulus=partial(_stimulus, fmt, lanes, blocks, inside), family="ecp5" if cells else None,
-        twin=partial(BlockDot, **{**params, "cells": False}) if cells else None)
+        twin=partial(BlockDot, **{**params, "cells": False}) if cells else None, macs={fmt: lanes})
 
 
 DESIGNS: tuple[Design, ...] = (

@@ -85,7 +85,8 @@ def dot(fmt: str, lanes: int, *, depth: int = 256, multiplier: str = "lut", cell
                 + ", ECP5 carry cells" * cells,
         params={**params, "dsp": multiplier != "lut"}, component=partial(Dot, **params),
         golden=partial(_golden, fmt, not all_numbers(element), wide), stimulus=partial(_stimulus, fmt, lanes, depth),
-        family="ecp5" if cells else None, twin=partial(Dot, **{**params, "cells": False}) if cells else None)
+        family="ecp5" if cells else None, twin=partial(Dot, **{**params, "cells": False}) if cells else None,
+        macs={fmt: lanes})
 
 
 def _golden_rounded(name: str, to: str, nan: bool, streams: Streams) -> Streams:
@@ -105,7 +106,7 @@ def dot_round(fmt: str, lanes: int, to: str, *, depth: int = 256, multiplier: st
         params={**params, "dsp": multiplier != "lut"}, component=partial(DotRound, **params),
         golden=partial(_golden_rounded, fmt, to, not all_numbers(check_element(fmt, multiplier))),
         stimulus=partial(_stimulus, fmt, lanes, depth), family="ecp5" if cells else None,
-        twin=partial(DotRound, **{**params, "cells": False}) if cells else None)
+        twin=partial(DotRound, **{**params, "cells": False}) if cells else None, macs={fmt: lanes})
 
 
 DESIGNS: tuple[Design, ...] = (

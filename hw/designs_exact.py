@@ -112,7 +112,7 @@ def mac_wide(fmt: str, *, depth: int = DEPTH, window: tuple[int, int] | None = N
                 + ("no DSP" if multiplier == "lut" else "one DSP") + ", ECP5 carry cells" * cells,
         params={**params, "dsp": multiplier != "lut"}, component=partial(MacWide, **params), golden=partial(_golden_wide, fmt, inside),
         stimulus=partial(_stimulus_wide, fmt, depth, inside), family="ecp5" if cells else None,
-        twin=partial(MacWide, **{**params, "cells": False}) if cells else None)
+        twin=partial(MacWide, **{**params, "cells": False}) if cells else None, macs={"~" * (window is not None) + fmt: 1})
 
 
 DESIGNS: tuple[Design, ...] = (
