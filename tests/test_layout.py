@@ -23,7 +23,7 @@ LAYERS = {
     "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
                 "bit_switch", "rounding", "product", "golden", "fixed", "ternary", "ternary_norm", "ternary_product",
                 "ternary_tiles", "bitlinear"},
-    "tables": {"config", "registers", "instruction", "program", "ternary_program", "frame", "design", "memory_map"},
+    "tables": {"config", "registers", "instruction", "program", "ternary_program", "frame", "design"},
     "interpreter": {"interpreter", "ternary_interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
                  "compiler_scale",

@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from mantissa.errors import MantissaError
 from mantissa.hw.memory_axi import AxiMaster
 from mantissa.hw.memory_guard import Guard
 from mantissa.hw.memory_onchip import OnChip
@@ -23,7 +22,6 @@ from mantissa.hw.memory_port import MemoryPort
 from mantissa.hw.memory_wide import Wider
 from mantissa.hw.sdram import Sdram
 from mantissa.hw.sdram_timing import CLASS_7, W16
-from mantissa.memory_map import place
 from mantissa.sim_tb.axi import bench_axi
 from mantissa.sim_tb.memory_bench import Burst, exercise
 from mantissa.sim_tb.sdram_chip import Chip
@@ -147,23 +145,6 @@ def test_axi(data_bits: int, address_bits: int) -> None:
     """Against cocotbext-axi: bursts cut as AXI wants, refusals handed on, stalls on every channel."""
     said = bench_axi(AxiMaster(address_bits=address_bits, length_bits=10, data_bits=data_bits), folder=FOLDER, bursts=40)
     assert len(said) == 3 and not any(said.values()), said
-
-
-def test_place() -> None:
-    assert place({"a": 100, "b": 0, "c": 64}, memory=192) == {"a": 0, "b": 128, "c": 128}
-    assert place({"a": 3, "b": 5}, memory=8, align=1) == {"a": 0, "b": 3}
-
-
-@pytest.mark.parametrize("sizes, more, message", [
-    ({"a": 64, "w": 32 << 20}, {}, r"^Array w must end within the memory's 33,554,432 bytes, not at 33,554,496$"),
-    ({"a": -1}, {}, r"^Array a must have a size of at least 0 bytes, not -1$"),
-    ({"a": 1}, {"align": 3}, r"^Alignment must be a power of two, not 3$"),
-    ({"a": 1}, {"align": 0}, r"^Alignment must be a positive number of bytes, not 0$"),
-    ({"a": 1}, {"memory": 0}, r"^Size of the memory must be a positive number of bytes, not 0$"),
-])
-def test_does_not_fit(sizes: dict[str, int], more: dict[str, int], message: str) -> None:
-    with pytest.raises(MantissaError, match=message):
-        place(sizes, **{"memory": 32 << 20, **more})
 
 
 @pytest.mark.parametrize("make, message", [
