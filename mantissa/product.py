@@ -14,31 +14,35 @@ import numpy.typing as npt
 
 from .rounding import Ints, extent
 
-__all__ = ["exact_product"]
+__all__ = ["buffer", "exact_product"]
 
 _EXACT: tuple[tuple[type, int], ...] = ((np.float32, 1 << 24), (np.float64, 1 << 53))
 _TERMS = 64                       # in a shorter piece the wider kind is faster
 _KEPT = 1 << 21                   # elements of the largest buffer kept between calls
 
 
-class _Buffers(threading.local):
-    """Memory kept between calls: for matrices of a few hundred rows, fresh pages cost more than the product."""
+class _Kept(threading.local):
+    """Memory kept between calls."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, type], npt.NDArray[Any]] = {}
-
-    def take(self, use: str, kind: type, rows: int, columns: int) -> npt.NDArray[Any]:
-        """Matrix of ``kind``, with anything in it; the next one of the same ``use`` may be the same memory."""
-        size = rows * columns
-        if size > _KEPT:
-            return np.empty((rows, columns), kind)
-        buffer = self.kept.get((use, kind))
-        if buffer is None or buffer.size < size:
-            buffer = self.kept[use, kind] = np.empty(size, kind)
-        return buffer[:size].reshape(rows, columns)
+        self.buffers: dict[tuple[str, type], npt.NDArray[Any]] = {}
 
 
-_buffers = _Buffers()
+_kept = _Kept()
+
+
+def buffer(use: str, kind: type, rows: int, columns: int) -> npt.NDArray[Any]:
+    """Matrix of ``kind``, with anything in it; the next one of the same ``use`` may be the same memory.
+
+    For matrices of a few hundred rows, fresh pages cost more than the product.
+    """
+    size = rows * columns
+    if size > _KEPT:
+        return np.empty((rows, columns), kind)
+    found = _kept.buffers.get((use, kind))
+    if found is None or found.size < size:
+        found = _kept.buffers[use, kind] = np.empty(size, kind)
+    return found[:size].reshape(rows, columns)
 
 
 def exact_product(x: Ints, y: Ints) -> Ints:
@@ -59,20 +63,20 @@ def _floating(x: Ints, y: Ints, kind: type, piece: int) -> Ints:
     """Product by way of floats of ``kind``, ``piece`` terms of which are exact."""
     (m, depth), n = x.shape, y.shape[1]
     out = np.empty((m, n), np.int64)
-    right = _buffers.take("right", kind, depth, n)
+    right = buffer("right", kind, depth, n)
     np.copyto(right, y)
     rows = min(m, max(1, _KEPT // max(depth, n)))
     for top in range(0, m, rows):
         block = out[top:top + rows]
-        left = _buffers.take("left", kind, len(block), depth)
+        left = buffer("left", kind, len(block), depth)
         np.copyto(left, x[top:top + rows])
-        part = _buffers.take("part", kind, len(block), n)
+        part = buffer("part", kind, len(block), n)
         for first in range(0, depth, piece):
             np.matmul(left[:, first:first + piece], right[first:first + piece], out=part)
             if first == 0:
                 np.copyto(block, part, casting="unsafe")
             else:
-                wide = _buffers.take("wide", np.int64, len(block), n)
+                wide = buffer("wide", np.int64, len(block), n)
                 np.copyto(wide, part, casting="unsafe")
                 np.add(block, wide, out=block)
     return out

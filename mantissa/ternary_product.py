@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import MantissaError
+from .product import buffer
 from .ternary import check_trits
 
 __all__ = ["TernaryWeights"]
@@ -57,22 +58,33 @@ class TernaryWeights:
             raise MantissaError(f"Tokens must be within -128 and 127, not {int(values.min())} and {int(values.max())}")
         if not values.ndim or values.shape[-1] != self.columns:
             raise MantissaError(f"Tokens must have {self.columns} values, not {values.shape[-1] if values.ndim else 'one number'}")
-        flat = values.reshape(prod(values.shape[:-1]), self.columns).astype(np.float64)
-        out = np.empty((len(flat), 3 * self._third), np.int32)
-        out[...] = -len(self._pieces) * _HALF
+        tokens = values.reshape(prod(values.shape[:-1]), self.columns)
+        out = (np.empty if self._pieces else np.zeros)((len(tokens), self.rows), np.int32)
         step = max(1, _SUMS // max(1, self._third))
-        for first in range(0, len(flat), _TOKENS):
+        for first in range(0, len(tokens), _TOKENS):
+            block = tokens[first:first + _TOKENS]
+            left = buffer("tokens", np.float64, *block.shape)
+            np.copyto(left, block)
+            sums = buffer("sums", np.float64, len(block), self._third)
             for start, packed in self._pieces:
-                sums = flat[first:first + _TOKENS, start:start + len(packed)] @ packed
+                np.matmul(left[:, start:start + len(packed)], packed, out=sums)
                 for row in range(0, len(sums), step):
-                    self._add(out[first + row:first + min(len(sums), row + step)], sums[row:row + step])
-        return out[:, :self.rows].reshape(*values.shape[:-1], self.rows)
+                    self._part(out[first + row:first + min(len(sums), row + step)], sums[row:row + step], add=start > 0)
+        return out.reshape(*values.shape[:-1], self.rows)
 
-    def _add(self, out: npt.NDArray[np.int32], sums: npt.NDArray[np.float64]) -> None:
-        """Take three sums apart and add them to their outputs, each with half a field on top so that none is negative."""
-        fields = sums.astype("<i8")
+    def _part(self, out: npt.NDArray[np.int32], sums: npt.NDArray[np.float64], *, add: bool) -> None:
+        """Take three sums apart, by way of half a field on top of each so that none is negative, and write or add them to their outputs."""
+        fields = buffer("fields", np.int64, *sums.shape)
+        np.copyto(fields, sums, casting="unsafe")
         fields += _HALVES
+        field = buffer("field", np.int32, *sums.shape)
         for lane in range(3):
             view = out[:, lane * self._third:(lane + 1) * self._third]
-            view += fields.view("<i4")[:, ::2] & _MASK
+            np.bitwise_and(fields.view("<i4")[:, ::2], _MASK, out=field)
+            part = field[:, :view.shape[1]]
+            if add:
+                part -= _HALF
+                view += part
+            else:
+                np.subtract(part, _HALF, out=view)
             fields >>= _FIELD
