@@ -17,7 +17,7 @@ from .sdram import Sdram, SdramPins
 from .sdram_timing import W16
 from .ternary_core import TernaryCore
 
-__all__ = ["Accelerator"]
+__all__ = ["Accelerator", "narrowed"]
 
 BYTE = data.StructLayout({"data": 8})
 

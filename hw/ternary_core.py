@@ -25,7 +25,7 @@ from .ternary_memory import Drain, LoadWords, StoreWords
 from .ternary_sequencer import TernarySequencer
 from .ternary_vectors import ADDRESS_BITS, PAIR, Pad, VectorRead, VectorWrite
 
-__all__ = ["LENGTH_BITS", "MULTIPLIER_BITS", "SUM_BITS", "TernaryCore", "VECTOR_BITS"]
+__all__ = ["LENGTH_BITS", "SUM_BITS", "TernaryCore", "VECTOR_BITS"]
 
 LENGTH_BITS = 4
 """Of the memory's bursts: 16 words at most."""
@@ -34,7 +34,6 @@ VECTOR_BITS = 16
 """Of values that are normalised, of gains, and of outputs."""
 
 SUM_BITS = 24
-MULTIPLIER_BITS = 16
 
 LANES = 2
 """Tables built at a time: 122 cycles for each table of a tile, which a tile of 122 rows a table hides."""
@@ -131,9 +130,9 @@ class TernaryCore(wiring.Component):
         units = Units(
             reader=VectorRead(c.activation_words), writer=VectorWrite(c.activation_words), pad=Pad(),
             norm=(norm := RmsQuantize(width=VECTOR_BITS, gain_width=VECTOR_BITS, depth=columns)),
-            scale=OutputScale(squares_width=norm.squares_width, largest_width=norm.product_width, bits=MULTIPLIER_BITS),
+            scale=OutputScale(squares_width=norm.squares_width, largest_width=norm.product_width, bits=c.scale_bits),
             gate=GatedSquare(width=VECTOR_BITS, out_width=VECTOR_BITS, depth=columns),
-            add=ScaleAdd(acc_width=SUM_BITS, bits=MULTIPLIER_BITS, width=VECTOR_BITS),
+            add=ScaleAdd(acc_width=SUM_BITS, bits=c.scale_bits, width=VECTOR_BITS),
             engine=TernaryEngine(tables=c.array, lanes=LANES, rows=c.accumulators, tiles=c.param_channels, acc_bits=SUM_BITS,
                                  address_bits=self.address_bits, length_bits=LENGTH_BITS, counters=32,
                                  cells=c.board in ECP5),

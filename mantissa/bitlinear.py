@@ -6,7 +6,7 @@ is said; ``docs/bitlinear.md`` has them together.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isqrt
 from typing import NamedTuple
@@ -172,6 +172,11 @@ class BitLinear:
         weights, factor = np.asarray(trits), integers(gain, "Gain")
         scale = m * gain_step * np.sqrt(factor.size) / (127 * y_step)
         return cls(check_trits(weights), factor, dyadic(float(scale), bits), round(eps * factor.size / x_step ** 2), width, bits)
+
+    def with_bits(self, bits: int) -> BitLinear:
+        """The layer with a scale of other bits."""
+        value = np.ldexp(float(self.constant.multiplier), -int(self.constant.shift))
+        return replace(self, constant=dyadic(float(value), bits), bits=bits)
 
     @cached_property
     def product(self) -> TernaryWeights:

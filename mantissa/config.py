@@ -64,6 +64,8 @@ class Config:
     formats
         What the program can choose from for each instruction, of :data:`~mantissa.program.FORMATS`; int8 always. With others there is
         one MAC per DSP, with accumulators of 48 bits.
+    scale_bits
+        Bits of the multiplier of a ternary engine's output scale; 8 are a bfloat16's, significand and exponent; 16 otherwise.
     """
     name: str
     board: str
@@ -82,6 +84,7 @@ class Config:
     formats: tuple[str, ...] = ("int8",)
     engine: str = "array"
     memory: str = "none"
+    scale_bits: int = 16
 
     def __post_init__(self) -> None:
         def check(ok: bool, name: str, rule: str) -> None:
@@ -105,6 +108,7 @@ class Config:
         if ternary:
             self._check_ternary(check)
         else:
+            check(self.scale_bits == 16, "scale_bits", "16 without a ternary engine")
             for name in ("activation_words", "weight_words"):
                 most = (1 << 20) // self.array
                 check(getattr(self, name) <= most, name, f"at most {most}: the link addresses 1 MiB a memory")
@@ -124,6 +128,7 @@ class Config:
         check(self.formats == ("int8",), "formats", "['int8'] with a ternary engine")
         check(self.param_channels <= 4096, "param_channels", "at most 4096 with a ternary engine")
         check(self.accumulators >= 32, "accumulators", "at least 32 with a ternary engine")
+        check(2 <= self.scale_bits <= 18, "scale_bits", "from 2 to 18")
         if self.memory == "sdram":
             words = SDRAM_BYTES // self.array
             check(self.weight_words == words, "weight_words", f"{words}, the SDRAM's 32 MiB")

@@ -139,6 +139,7 @@ class Capability:
     payload: int
     formats: tuple[str, ...] = ("int8",)
     ternary: bool = False
+    scale_bits: int = 16
 
     @classmethod
     def of(cls, config: Config, identity: bytes) -> Capability:
@@ -148,11 +149,12 @@ class Capability:
                    activation_words=config.activation_words, weight_words=config.weight_words,
                    param_channels=config.param_channels, accumulators=config.accumulators,
                    instructions=config.instructions, payload=config.payload,
-                   formats=tuple(name for name in FORMATS if name in config.formats), ternary=config.engine == "ternary")
+                   formats=tuple(name for name in FORMATS if name in config.formats), ternary=config.engine == "ternary",
+                   scale_bits=config.scale_bits)
 
     def pack(self) -> bytes:
         """The identification block."""
-        shape = self.array | self.requant_lanes << 8 | self.packed << 16 | self.serial << 17 | self.ternary << 18
+        shape = self.array | self.requant_lanes << 8 | self.packed << 16 | self.serial << 17 | self.ternary << 18 | self.scale_bits << 19
         formats = sum(1 << n for n, name in enumerate(FORMATS) if n and name in self.formats)
         return struct.pack("<II8s10I8x", MAGIC, ABI, self.identity, self.clock_hz, self.baud, shape, self.activation_words,
                            self.weight_words, self.param_channels, self.accumulators, self.instructions, self.payload, formats)
@@ -175,6 +177,6 @@ class Capability:
             raise ValueError(f"Device must speak version {ABI} of the link, not {abi}")
         names = ("activation_words", "weight_words", "param_channels", "accumulators", "instructions", "payload")
         return cls(identity=identity, clock_hz=clock, baud=baud, array=shape & 0xff, requant_lanes=shape >> 8 & 0xff,
-                   packed=bool(shape >> 16 & 1), serial=bool(shape >> 17 & 1), ternary=bool(shape >> 18 & 1),
+                   packed=bool(shape >> 16 & 1), serial=bool(shape >> 17 & 1), ternary=bool(shape >> 18 & 1), scale_bits=shape >> 19 & 0x1f,
                    formats=tuple(name for n, name in enumerate(FORMATS) if n == 0 or formats >> n & 1),
                    **dict(zip(names, rest, strict=True)))

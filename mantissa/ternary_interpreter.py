@@ -29,6 +29,8 @@ class Machine:
         Bytes of a word of the external memory.
     vector_words, memory_words
         Sizes.
+    scale_bits
+        Of the output scale's multiplier.
 
     Attributes
     ----------
@@ -37,8 +39,9 @@ class Machine:
     memory
         Bytes.
     """
-    def __init__(self, *, tables: int, vector_words: int, memory_words: int) -> None:
+    def __init__(self, *, tables: int, vector_words: int, memory_words: int, scale_bits: int = 16) -> None:
         self.tables = tables
+        self.scale_bits = scale_bits
         self.vectors = np.zeros(vector_words, np.int32)
         self.memory = np.zeros(memory_words * tables, np.uint8)
         self._scale: Dyadic | None = None
@@ -85,7 +88,10 @@ class Machine:
 
     def _quantised(self, i: Instruction) -> Quantised:
         found = norm_absmax(self._x(i, i.x), self._x(i, i.other))
-        self._scale = output_scale(found.squares, found.largest, Dyadic(np.asarray(i.multiplier), np.asarray(i.shift)), i.eps)
+        if i.multiplier >> self.scale_bits:
+            raise MantissaError(f"Multiplier of a scale must have {self.scale_bits} bits, not the value {i.multiplier}")
+        constant = Dyadic(np.asarray(i.multiplier), np.asarray(i.shift))
+        self._scale = output_scale(found.squares, found.largest, constant, i.eps, bits=self.scale_bits)
         return found
 
     def _quantise(self, i: Instruction) -> None:

@@ -49,6 +49,8 @@ class Network:
         Bytes of a word of the external memory.
     vector_words, memory_words
         Sizes.
+    scale_bits
+        Of the output scales' multipliers; layers must have as many.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class Network:
     tables: int
     vector_words: int
     memory_words: int
+    scale_bits: int = 16
     matrices: dict[int, Bytes] = field(default_factory=dict)
     constants: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
     program: list[Instruction] = field(default_factory=list)
@@ -92,8 +95,10 @@ class Network:
         Raises
         ------
         MantissaError
-            If they do not fit.
+            If they do not fit, or the scale has other bits than the device's.
         """
+        if layer.bits != self.scale_bits:
+            raise MantissaError(f"Scale of {name} must have the device's {self.scale_bits} bits, not {layer.bits}")
         packed = tile(layer.trits, self.tables)
         tiles, rows, _ = packed.shape
         at, self._memory = self._memory, self._memory + tiles * rows

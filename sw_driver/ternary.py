@@ -32,6 +32,7 @@ class Backend(Protocol):
     vector_words: int
     memory_words: int
     instructions: int
+    scale_bits: int
 
     def write(self, at: int, words: Words) -> None:
         """Set words of the vector memory."""
@@ -50,7 +51,9 @@ class _Golden:
     def __init__(self, config: Config) -> None:
         self.name, self.tables = "golden", config.array
         self.vector_words, self.memory_words, self.instructions = config.activation_words, config.weight_words, config.instructions
-        self.machine = Machine(tables=self.tables, vector_words=self.vector_words, memory_words=self.memory_words)
+        self.scale_bits = config.scale_bits
+        self.machine = Machine(tables=self.tables, vector_words=self.vector_words, memory_words=self.memory_words,
+                               scale_bits=self.scale_bits)
 
     def write(self, at: int, words: Words) -> None:
         self.machine.vectors[at:at + len(words)] = words
@@ -75,7 +78,7 @@ class _Linked:
             raise DeviceError(f"{client.transport.name} must have a ternary engine, and has an array")
         self.client, self.name, self.tables = client, client.transport.name, capability.array
         self.vector_words, self.memory_words = capability.activation_words, capability.weight_words
-        self.instructions = capability.instructions
+        self.instructions, self.scale_bits = capability.instructions, capability.scale_bits
         self._held: tuple[bytes, int] | None = None
 
     def write(self, at: int, words: Words) -> None:
@@ -107,7 +110,7 @@ class TernaryDevice:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.name, self.tables = backend.name, backend.tables
-        self.vector_words, self.memory_words = backend.vector_words, backend.memory_words
+        self.vector_words, self.memory_words, self.scale_bits = backend.vector_words, backend.memory_words, backend.scale_bits
 
     @classmethod
     def open(cls, which: str = "golden", *, config: str | Path | Config = "ternary", identity: bytes | None = None) -> TernaryDevice:

@@ -12,12 +12,15 @@ import pytest
 
 pytest.importorskip("amaranth")
 
+from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
 from mantissa import ternary_program
 from mantissa.bitlinear import BitLinear
 from mantissa.config import load as load_config
 from mantissa.errors import DeviceError, MantissaError
+from mantissa.hw.accelerator import narrowed
+from mantissa.hw.memory_onchip import OnChip
 from mantissa.hw.ternary_core import TernaryCore
 from mantissa.registers import Code, Control, Region, State
 from mantissa.sw_driver.client import register
@@ -181,6 +184,57 @@ def test_memory_that_does_not_answer():
     assert found == [State.FAILED | Code.MEMORY << 8]
 
 
+def test_scale_of_a_bfloat16():
+    """The core alone, its memory on the chip, with eight bits of scale: the same layer as the golden model's, and other than with 16."""
+    rng = np.random.default_rng(5)
+    columns, rows = 20, 6
+    config = replace(load_config("ternary"), array=4, weight_words=64, activation_words=256, param_channels=16, accumulators=32,
+                     instructions=16, scale_bits=8)
+    trits = rng.integers(-1, 2, (rows, columns)).astype(np.int8)
+    wide = BitLinear.of(trits, 0.3, rng.integers(800, 1300, columns), 2.0 ** -10, 2.0 ** -8, 2.0 ** -12)
+    layer = wide.with_bits(8)
+    x = rng.integers(-900, 900, columns)
+    assert (layer(x) != wide(x)).any()
+    core = TernaryCore(config, b"01234567")
+    top = Module()
+    top.submodules.core = core
+    top.submodules.weights = weights = OnChip(**{**core.port, "address_bits": core.port["address_bits"] - 1})
+    narrowed(top, core.memory, weights.port)
+    packed = tile(trits, 4).reshape(-1).view("<i4")
+    vectors = {0: x, 32: layer.gain, 64: packed}
+    program = encode([
+        Instruction(op=Op.STORE, x=64, columns=len(packed)),
+        Instruction(op=Op.LINEAR, x=0, other=32, y=128, rows=rows, columns=columns, tiles=1, multiplier=int(layer.constant.multiplier),
+                    shift=int(layer.constant.shift), eps=layer.eps),
+        Instruction(op=Op.HALT)])
+    writes = [((Region.PROGRAM << 20) + n, byte) for n, byte in enumerate(program)]
+    writes += [((Region.ACTIVATIONS << 20) + 4 * at + n, byte) for at, values in vectors.items()
+               for n, byte in enumerate(np.asarray(values).astype("<i4").tobytes())]
+    found = []
+
+    async def bench(ctx):
+        async def ask(address, write, byte):
+            ctx.set(core.i.p, {"address": address, "write": write, "data": byte})
+            ctx.set(core.i.valid, 1)
+            await ctx.tick().until(core.i.ready)
+            ctx.set(core.i.valid, 0)
+        ctx.set(core.o.ready, 1)
+        for address, byte in [*writes, (register("CONTROL"), Control.START)]:
+            await ask(address, 1, byte)
+        await ctx.tick().repeat(1500)
+        assert ctx.get(core.status) & 0xffff == State.DONE
+        for n in range(4 * rows):
+            await ask((Region.ACTIVATIONS << 20) + 4 * 128 + n, 0, 0)
+            reply, = await ctx.tick().sample(core.o.p).until(core.o.valid)
+            found.append(reply.data)
+
+    simulator = Simulator(top)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert (np.frombuffer(bytes(found), "<i4") == layer(x)).all()
+
+
 # --- refusals
 
 def test_refusals():
@@ -208,12 +262,16 @@ def test_machine_refuses_what_lies_outside():
     machine = Machine(tables=8, vector_words=64, memory_words=16)
     with pytest.raises(MantissaError, match="^Memory must end at byte 128, not at 136$"):
         machine.run([Instruction(op=Op.LOAD, memory=16, columns=2)])
+    with pytest.raises(MantissaError, match="^Multiplier of a scale must have 8 bits, not the value 256$"):
+        Machine(tables=8, vector_words=64, memory_words=16, scale_bits=8).run([Instruction(op=Op.QUANTISE, columns=2, multiplier=256)])
 
 
 def test_networks_that_do_not_fit():
     layer = BitLinear.of(np.ones((40, 100), np.int8), 1.0, np.ones(100, int), 1.0, 1.0, 1.0)
     with pytest.raises(MantissaError, match=r"^Matrices must fit 100 words of 8 bytes, and that of wide would end at 120$"):
         Network(tables=8, vector_words=1000, memory_words=100).place("wide", layer)
+    with pytest.raises(MantissaError, match=r"^Scale of wide must have the device's 8 bits, not 16$"):
+        Network(tables=8, vector_words=1000, memory_words=1000, scale_bits=8).place("wide", layer)
     with pytest.raises(MantissaError, match=r"^Vectors must fit 120 words, and out would end at 140$"):
         network = Network(tables=8, vector_words=120, memory_words=1000)
         network.linear("out", network.place("wide", layer), 0)
@@ -226,6 +284,7 @@ def test_networks_that_do_not_fit():
     ("array", 2, "4, 8 or 16 with a ternary engine"),
     ("packed", True, "false with a ternary engine"), ("requant_lanes", 2, "1 with a ternary engine"),
     ("weight_words", 1 << 20, "4194304, the SDRAM's 32 MiB"), ("accumulators", 16, "at least 32 with a ternary engine"),
+    ("scale_bits", 19, "from 2 to 18"), ("scale_bits", "8", "an integer"),
 ])
 def test_configurations_refused(key, value, rule):
     config = load_config("ternary-sdram")

@@ -58,7 +58,8 @@ BUILDERS = {"mlp": mlp, "cnn": cnn, "transformer": transformer}
 
 def load(device: TernaryDevice, name: str, layers: Mapping[str, BitLinear]) -> tuple[Network, int]:
     """A network on a device; its program, and where its input goes."""
-    network = Network(tables=device.tables, vector_words=device.vector_words, memory_words=device.memory_words)
+    network = Network(tables=device.tables, vector_words=device.vector_words, memory_words=device.memory_words,
+                      scale_bits=device.scale_bits)
     at = BUILDERS[name](network, layers)
     for word, data in network.matrices.items():
         device.store(word, data)

@@ -76,7 +76,7 @@ class Row:
 
 def run(device: TernaryDevice, name: str, inputs: np.ndarray, labels: np.ndarray | None) -> Row:
     """One network on inputs."""
-    layers, _ = load(HERE / f"{name}.npz")
+    layers = {layer: value.with_bits(device.scale_bits) for layer, value in load(HERE / f"{name}.npz")[0].items()}
     golden = NETWORKS[name](layers)(inputs)
     network, at = place(device, name, layers)
     elements = mismatches = right = 0
