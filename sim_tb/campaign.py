@@ -17,7 +17,13 @@ from .verilator import Harness, HarnessError, Run
 __all__ = ["Campaign", "failures", "mutate"]
 
 ROUNDS = 4
-"""Stimuli, each with every kind of stall, before proofs are tried."""
+"""Stimuli, each with every kind of stall, before quick proofs are tried."""
+
+FURTHER = 12
+"""Stimuli that what they leave open is given before proofs that may take long."""
+
+SOON = 20
+"""Input bits of a stateless design up to which every input is tried before those proofs."""
 
 MORE = 200_000
 """Transactions that a mutant is given before it is called surviving."""
@@ -55,21 +61,28 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
     stimuli = drawn(design, model.inputs, seed)
     for n in range(ROUNDS):
         hunt.round(*next(stimuli), seed=n)
-    open_ = [mutant for mutant in hunt.alive if mutant not in hunt.timing]
-    prover = Prover(design, open_) if open_ else None
-    equivalent = {mutant for mutant in open_ if prover and prover.equivalent(mutant)}
-    hunt.alive = [mutant for mutant in hunt.alive if mutant not in equivalent]
-    if design.stateless and bits(model.inputs) <= ENUMERABLE and hunt.open():
-        for n, (raw, streams) in enumerate(every(model.inputs)):
-            hunt.round(raw, streams, seed=n, stalls=("none",))
-        equivalent |= set(hunt.open())
-    else:
-        given, until = 0, time.monotonic() + PATIENCE
-        for n, (raw, streams) in enumerate(stimuli, ROUNDS):
-            if not hunt.open() or given > MORE or time.monotonic() > until:
-                break
-            given += hunt.round(raw, streams, seed=n, stalls=STALLS[1:] if n % 2 else STALLS[:1])
-    surviving = [str(mutant) for mutant in hunt.open() if mutant not in equivalent]
+    prover = Prover(design, hunt.open()) if hunt.open() else None
+    equivalent: set[Mutant] = set()
+    for quick in (True, False):
+        proved = {mutant for mutant in hunt.open() if prover and prover.equivalent(mutant, quick=quick)}
+        hunt.alive = [mutant for mutant in hunt.alive if mutant not in proved]
+        equivalent |= proved
+        if quick:
+            for n in range(ROUNDS, ROUNDS + FURTHER):
+                if hunt.open():
+                    hunt.round(*next(stimuli), seed=n)
+        if design.stateless and bits(model.inputs) <= (SOON if quick else ENUMERABLE) and hunt.open():
+            for n, (raw, streams) in enumerate(every(model.inputs)):
+                hunt.round(raw, streams, seed=n, stalls=("none",))
+            tried = set(hunt.open())
+            hunt.alive = [mutant for mutant in hunt.alive if mutant not in tried]
+            equivalent |= tried
+    given, until = 0, time.monotonic() + PATIENCE
+    for n, (raw, streams) in enumerate(stimuli, ROUNDS + FURTHER):
+        if not hunt.open() or given > MORE or time.monotonic() > until:
+            break
+        given += hunt.round(raw, streams, seed=n, stalls=STALLS[1:] if n % 2 else STALLS[:1])
+    surviving = [str(mutant) for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])
     killed = len(made.mutants) - timing - len(equivalent) - len(surviving)
     return Campaign(name=design.name, mutants=len(made.mutants), killed=killed, timing=timing, equivalent=len(equivalent),

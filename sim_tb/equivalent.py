@@ -4,11 +4,12 @@ Equal means what a user of the streams can see: every ready and valid is equal, 
 the stream rules allow, resets included. The proof is induction over the pair of design and mutant, which begin in one state. Its
 invariant is found by refutation: that each bit of each register is equal in both, or is equal while some control bit has some
 value, and which values of small registers the design does not reach; whatever the solver finds a step out of is dropped until
-nothing is. Then the outputs must follow.
+nothing is. The outputs must follow, from what is left of it: what they do not follow from on the way is given up at once, as
+less will be left.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -58,6 +59,9 @@ not proved."""
 QUESTIONS = 400
 """Questions until the candidates must have settled; fewer for designs of many registers."""
 
+FEW = 12
+"""Questions of a quick proof."""
+
 
 class Prover:
     """Decides about mutants of one design.
@@ -72,8 +76,7 @@ class Prover:
         self.top = design.name
         self.inputs, self.outputs = layouts_of(design)
         self._read(_smt(design, mutants))
-        self.ends = self._state(self._end, self.registers, 0)
-        self.next = self._state(self._next, self.registers, 0)
+        self.ends, self.next = self._states(0)
         self.rules, self.memory = self._rules()
         self.after = [(self.registers[name], value) for name, value in self.next.items()] + list(self.memory.values())
         self.questions = min(QUESTIONS, 40 + 8000 // (1 + len(self.registers)))
@@ -105,13 +108,20 @@ class Prover:
         self._end = {end: probe.arg(1) for end, probe in zip(ends, probes, strict=True)}
         self.selector = self._end[SELECTOR]
 
-    def _state(self, terms: Mapping[str, Term], registers: Mapping[str, Term], number: int) -> dict[str, Term]:
-        """``terms`` of a mutant in a state."""
-        values = {**self.free, **registers}
+    def _states(self, number: int) -> tuple[dict[str, Term], dict[str, Term]]:
+        """Outputs and next state of a mutant."""
+        values = {**self.free, **self.registers}
         pairs = [(term, values[name]) for name, term in self._terms.items()]
         selector = z3.substitute(self.selector, *pairs)
         pick = (selector, z3.BoolVal(bool(number)) if z3.is_bool(selector) else z3.BitVecVal(number, selector.size()))
-        return {name: z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick)) for name, term in terms.items()}
+        ends, after = ({name: z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick)) for name, term in terms.items()}
+                       for terms in (self._end, self._next))
+        return ends, after
+
+    def _moved(self, terms: Mapping[str, Term], others: Mapping[str, Term]) -> dict[str, Term]:
+        """``terms`` in another state."""
+        pairs = [(self.registers[name], other) for name, other in others.items()]
+        return {name: z3.substitute(term, *pairs) for name, term in terms.items()} if pairs else dict(terms)
 
     def _rules(self) -> tuple[Term, dict[str, tuple[Term, Term]]]:
         """What inputs keep to; and what must be remembered for that, with what becomes of it."""
@@ -178,28 +188,36 @@ class Prover:
                 neighbours += [z3.Extract(bit + 1, bit, register) == value for bit in range(register.size() - 1) for value in range(4)]
         return (mixed[:MOST // 4] + values + neighbours)[:4 * MOST], signs[:MOST]
 
-    def equivalent(self, mutant: Mutant) -> bool:
-        """Whether the mutant is proved to be the design: from any state, or else from those that it can reach."""
-        return self._proved(mutant, []) or bool(self.reached) and self._proved(mutant, self.reached)
+    def equivalent(self, mutant: Mutant, *, quick: bool = False) -> bool:
+        """Whether the mutant is proved to be the design: from any state, or else from those that it can reach.
 
-    def _proved(self, mutant: Mutant, reached: Sequence[Term]) -> bool:
+        If it is to be ``quick``, with few questions, and from any state only.
+        """
+        if quick:
+            return self._proved(mutant, [], FEW)
+        return self._proved(mutant, [], self.questions) or bool(self.reached) and self._proved(mutant, self.reached, self.questions)
+
+    def _proved(self, mutant: Mutant, reached: Sequence[Term], questions: int) -> bool:
         del self.signs[self.common:], self.later[self.common:]
+        ends, after = self._states(mutant.number)
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
         given = [self.ends["rst"]] if "rst" in self.ends else []
         for base in (True, False):                      # out of reset, from any state equal in both; and onward
-            for _ in range(self.questions):
-                others = self.registers if base else {name: _mixed(register, apart.get(name, 0), f"o {name}")
-                                                      for name, register in self.registers.items()}
-                kept = [] if base else [z3.Implies(self.signs[n], z3.Not(_difference(self.registers[name], others[name], equal)))
-                                        for name, signs in unless.items() for n, equal in signs.items()]
-                theirs = self._state(self._next, others, mutant.number)
-                wrong = {name: _difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
-                         for name, register in self.registers.items()}
-                fallen = {(name, n): z3.And(self.later[n], _difference(self.next[name], theirs[name], equal))
-                          for name, signs in unless.items() for n, equal in signs.items()}
-                solver = self._solver(given if base else [*reached, *kept])
-                solver.add(z3.Or([*wrong.values(), *fallen.values()]))
+            for n in range(questions):
+                others = {} if base else {name: _mixed(self.registers[name], bits, f"o {name}") for name, bits in apart.items()}
+                kept = [] if base else [*reached, *(z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
+                                                    for name, equal, when in _grouped(unless, self.signs))]
+                follows = base or n & (n - 1) > 0 or self._same(self._moved(ends, others), kept)      # asked ever more seldom
+                if not follows:
+                    return False
+                theirs = self._moved(after, others)
+                wrong = [_difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
+                         for name, register in self.registers.items()]
+                fallen = [z3.And(when, _difference(self.next[name], theirs[name], equal))
+                          for name, equal, when in _grouped(unless, self.later)]
+                solver = self._solver(given if base else kept)
+                solver.add(z3.Or([*wrong, *fallen]))
                 outcome = solver.check()
                 if outcome != z3.sat:
                     break
@@ -217,7 +235,7 @@ class Prover:
                         unless[name] = {n: equal for n, equal in unless[name].items() if equal}
             if outcome != z3.unsat:
                 return False
-        return self._same(others, [*reached, *kept], mutant.number)
+        return self._same(self._moved(ends, others), kept)
 
     def _useful(self, register: Term) -> list[int]:
         """Signs under which ``register`` may be equal: those of control, and its own bits."""
@@ -227,8 +245,8 @@ class Prover:
         self.later += [z3.substitute(sign, *self.after) for sign in own]
         return [*range(self.common), *range(known, len(self.signs))]
 
-    def _same(self, others: Mapping[str, Term], kept: Sequence[Term], number: int) -> bool:
-        theirs = self._state(self._end, others, number)
+    def _same(self, theirs: Mapping[str, Term], kept: Sequence[Term]) -> bool:
+        """Whether outputs are equal, as far as they are seen."""
         seen = [(f"{port}__ready", z3.BoolVal(True)) for port in self.inputs]
         for port in self.outputs:
             seen += [(f"{port}__valid", z3.BoolVal(True)), (f"{port}__payload", self.ends[f"{port}__valid"])]
@@ -248,6 +266,16 @@ def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
                 raise
             apply(design, mutants, SCRIPT.format(top=design.name, library=models, fine="simplemap"), work)      # none of bits
         return (work / "mutated.smt2").read_text()
+
+
+def _grouped(unless: Mapping[str, Mapping[int, int]], signs: Sequence[Term]) -> Iterator[tuple[str, int, Term]]:
+    """Registers, bits that are equal, and when they are: any of some signs."""
+    for name, equals in unless.items():
+        groups: dict[int, list[Term]] = {}
+        for n, equal in equals.items():
+            groups.setdefault(equal, []).append(signs[n])
+        for equal, some in groups.items():
+            yield name, equal, z3.Or(some)
 
 
 def _walk(terms: Iterable[Term]) -> Iterable[Term]:
