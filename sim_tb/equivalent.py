@@ -10,6 +10,7 @@ less will be left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -82,7 +83,7 @@ class Prover:
         self.questions = min(QUESTIONS, 40 + 8000 // (1 + len(self.registers)))
         values, signs = self._signs()
         self.signs = [*signs, *values[:MOST]]
-        self.later = [z3.substitute(sign, *self.after) for sign in self.signs]
+        self.later = z3.substitute(_together(self.signs), *self.after).children()
         self.common = len(self.signs)
 
     def _read(self, text: str) -> None:
@@ -114,14 +115,13 @@ class Prover:
         pairs = [(term, values[name]) for name, term in self._terms.items()]
         selector = z3.substitute(self.selector, *pairs)
         pick = (selector, z3.BoolVal(bool(number)) if z3.is_bool(selector) else z3.BitVecVal(number, selector.size()))
-        ends, after = ({name: z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick)) for name, term in terms.items()}
-                       for terms in (self._end, self._next))
-        return ends, after
+        found = z3.simplify(z3.substitute(z3.substitute(_together([*self._end.values(), *self._next.values()]), *pairs), pick)).children()
+        return dict(zip(self._end, found, strict=False)), dict(zip(self._next, found[len(self._end):], strict=True))
 
     def _moved(self, terms: Mapping[str, Term], others: Mapping[str, Term]) -> dict[str, Term]:
         """``terms`` in another state."""
         pairs = [(self.registers[name], other) for name, other in others.items()]
-        return {name: z3.substitute(term, *pairs) for name, term in terms.items()} if pairs else dict(terms)
+        return dict(zip(terms, z3.substitute(_together(list(terms.values())), *pairs).children(), strict=True)) if pairs else dict(terms)
 
     def _rules(self) -> tuple[Term, dict[str, tuple[Term, Term]]]:
         """What inputs keep to; and what must be remembered for that, with what becomes of it."""
@@ -148,7 +148,7 @@ class Prover:
         """Invariant of the design alone: values and pairs of values that it does not reach once it has been reset."""
         single, signs = self._signs()
         candidates = [z3.Not(sign) for sign in single] + [z3.Not(z3.And(a, b)) for a, b in combinations(signs, 2)]
-        later = [z3.substitute(candidate, *self.after) for candidate in candidates]
+        later = z3.substitute(_together(candidates), *self.after).children()
         alive = list(range(len(candidates)))
         resets = [self.ends.get("rst", z3.BoolVal(True))]
         for base in (True, False):
@@ -173,7 +173,8 @@ class Prover:
         for old, _ in self.memory.values():
             if z3.is_bool(old):
                 signs += [old, z3.Not(old)]
-        control = {name: register for name, register in self.registers.items() if not _multiplies(self.next[name])}
+        clean: set[int] = set()
+        control = {name: register for name, register in self.registers.items() if not _multiplies(self.next[name], clean)}
         for register in sorted(control.values(), key=lambda register: 0 if not z3.is_bv(register) else register.size()):
             if z3.is_bool(register):
                 signs += [register, z3.Not(register)]
@@ -242,7 +243,7 @@ class Prover:
         own = [] if not z3.is_bv(register) else [z3.Extract(n, n, register) == value for n in range(register.size()) for value in (0, 1)]
         known = len(self.signs)
         self.signs += own
-        self.later += [z3.substitute(sign, *self.after) for sign in own]
+        self.later += z3.substitute(_together(own), *self.after).children() if own else []
         return [*range(self.common), *range(known, len(self.signs))]
 
     def _same(self, theirs: Mapping[str, Term], kept: Sequence[Term]) -> bool:
@@ -268,6 +269,11 @@ def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
         return (work / "mutated.smt2").read_text()
 
 
+def _together(terms: Sequence[Term]) -> Term:
+    """One term of which these are the children: what they share is then gone through once."""
+    return z3.Function(f"together {len(terms)}", *(term.sort() for term in terms), z3.BoolSort())(*terms)
+
+
 def _grouped(unless: Mapping[str, Mapping[int, int]], signs: Sequence[Term]) -> Iterator[tuple[str, int, Term]]:
     """Registers, bits that are equal, and when they are: any of some signs."""
     for name, equals in unless.items():
@@ -278,12 +284,13 @@ def _grouped(unless: Mapping[str, Mapping[int, int]], signs: Sequence[Term]) -> 
             yield name, equal, z3.Or(some)
 
 
-def _walk(terms: Iterable[Term]) -> Iterable[Term]:
-    seen, todo = set(), list(terms)
+def _walk(terms: Iterable[Term], skip: AbstractSet[int] = frozenset(), seen: set[int] | None = None) -> Iterable[Term]:
+    """Every part of ``terms`` once, but those in ``skip``, by identity; ``seen`` is added to."""
+    seen, todo = set() if seen is None else seen, list(terms)
     while todo:
         term = todo.pop()
-        if term.get_id() not in seen:
-            seen.add(term.get_id())
+        if (number := term.get_id()) not in seen and number not in skip:
+            seen.add(number)
             yield term
             todo += term.children()
 
@@ -299,10 +306,14 @@ def _mixed(register: Term, apart: int, name: str) -> Term:
     return (other & mask) | (register & ~mask)
 
 
-def _multiplies(term: Term) -> bool:
-    """Whether two variables are multiplied on the way to ``term``."""
-    return any(part.decl().kind() == z3.Z3_OP_BMUL and not any(z3.is_bv_value(factor) for factor in part.children())
-               for part in _walk([term]) if z3.is_app(part))
+def _multiplies(term: Term, clean: set[int]) -> bool:
+    """Whether two variables are multiplied on the way to ``term``; ``clean`` are terms known to be without that, it is added to."""
+    seen: set[int] = set()
+    for part in _walk([term], clean, seen):
+        if z3.is_app(part) and part.decl().kind() == z3.Z3_OP_BMUL and not any(z3.is_bv_value(factor) for factor in part.children()):
+            return True
+    clean |= seen
+    return False
 
 
 def _ones(register: Term) -> int:
