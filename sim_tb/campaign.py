@@ -19,17 +19,20 @@ __all__ = ["Campaign", "failures", "mutate"]
 ROUNDS = 4
 """Stimuli, each with every kind of stall, before quick proofs are tried."""
 
-FURTHER = 12
-"""Stimuli that what they leave open is given before proofs that may take long."""
+EFFORTS = (0, 1, 2)
+"""Of proofs, in their order."""
+
+FURTHER = 20_000
+"""Transactions that what quick proofs leave open is given before proofs that may take long."""
 
 SOON = 20
 """Input bits of a stateless design up to which every input is tried before those proofs."""
 
 MORE = 200_000
-"""Transactions that a mutant is given before it is called surviving."""
+"""Transactions that what those leave open is given before the last ones."""
 
 PATIENCE = 30.0
-"""Seconds in which it is given them, for all mutants of a design."""
+"""Seconds in which mutants of a design are given them."""
 
 
 @dataclass(kw_only=True)
@@ -63,25 +66,14 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
         hunt.round(*next(stimuli), seed=n)
     prover = Prover(design, hunt.open()) if hunt.open() else None
     equivalent: set[Mutant] = set()
-    for quick in (True, False):
-        proved = {mutant for mutant in hunt.open() if prover and prover.equivalent(mutant, quick=quick)}
-        hunt.alive = [mutant for mutant in hunt.alive if mutant not in proved]
-        equivalent |= proved
-        if quick:
-            for n in range(ROUNDS, ROUNDS + FURTHER):
-                if hunt.open():
-                    hunt.round(*next(stimuli), seed=n)
-        if design.stateless and bits(model.inputs) <= (SOON if quick else ENUMERABLE) and hunt.open():
+    for effort in EFFORTS:
+        proved = {mutant for mutant in hunt.open() if prover and prover.equivalent(mutant, effort)}
+        equivalent |= hunt.drop(proved)
+        if design.stateless and bits(model.inputs) <= (ENUMERABLE if effort else SOON) and hunt.open():
             for n, (raw, streams) in enumerate(every(model.inputs)):
                 hunt.round(raw, streams, seed=n, stalls=("none",))
-            tried = set(hunt.open())
-            hunt.alive = [mutant for mutant in hunt.alive if mutant not in tried]
-            equivalent |= tried
-    given, until = 0, time.monotonic() + PATIENCE
-    for n, (raw, streams) in enumerate(stimuli, ROUNDS + FURTHER):
-        if not hunt.open() or given > MORE or time.monotonic() > until:
-            break
-        given += hunt.round(raw, streams, seed=n, stalls=STALLS[1:] if n % 2 else STALLS[:1])
+            equivalent |= hunt.drop(set(hunt.open()))
+        hunt.give(stimuli, FURTHER if not effort else MORE if effort == 1 else 0)
     surviving = [str(mutant) for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])
     killed = len(made.mutants) - timing - len(equivalent) - len(surviving)
@@ -101,6 +93,19 @@ class _Hunt:
     def open(self) -> list[Mutant]:
         """Those that are alive and keep time."""
         return [mutant for mutant in self.alive if mutant not in self.timing]
+
+    def drop(self, mutants: set[Mutant]) -> set[Mutant]:
+        """They are not alive any more."""
+        self.alive = [mutant for mutant in self.alive if mutant not in mutants]
+        return mutants
+
+    def give(self, stimuli: Iterator[tuple[dict[str, Words], Streams]], most: int) -> None:
+        """So many transactions more to those that are open, or as many as there is patience for."""
+        given, until = 0, time.monotonic() + PATIENCE
+        for n, (raw, streams) in enumerate(stimuli, ROUNDS):
+            if not self.open() or given >= most or time.monotonic() > until:
+                break
+            given += self.round(raw, streams, seed=n, stalls=STALLS[1:] if n % 2 else STALLS[:1])
 
     def round(self, raw: dict[str, Words], streams: Streams, *, seed: int, stalls: Sequence[str] = STALLS) -> int:
         """One stimulus for the design and every mutant alive; its transactions."""

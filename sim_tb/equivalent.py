@@ -24,6 +24,7 @@ from ..design import Design
 from .mutants import Mutant, apply
 from .models import library_of
 from .simulate import layouts_of
+from .unreachable import Unreachable
 from .verilator import SELECTOR
 
 __all__ = ["Prover"]
@@ -62,6 +63,10 @@ QUESTIONS = 400
 
 FEW = 12
 """Questions of a quick proof."""
+
+
+MISSES = 24
+"""States that a step goes wrong from and that are not found unreachable, until such are no longer asked about."""
 
 
 class Prover:
@@ -189,40 +194,53 @@ class Prover:
                 neighbours += [z3.Extract(bit + 1, bit, register) == value for bit in range(register.size() - 1) for value in range(4)]
         return (mixed[:MOST // 4] + values + neighbours)[:4 * MOST], signs[:MOST]
 
-    def equivalent(self, mutant: Mutant, *, quick: bool = False) -> bool:
-        """Whether the mutant is proved to be the design: from any state, or else from those that it can reach.
+    def equivalent(self, mutant: Mutant, effort: int = 2) -> bool:
+        """Whether the mutant is proved to be the design.
 
-        If it is to be ``quick``, with few questions, and from any state only.
+        With effort 0 by few questions, from any state; 1 by as many as it may take, from any state or else from those that the design can
+        reach; 2 by what is found out in the proof about states that it can not reach.
         """
-        if quick:
+        if effort == 0:
             return self._proved(mutant, [], FEW)
-        return self._proved(mutant, [], self.questions) or bool(self.reached) and self._proved(mutant, self.reached, self.questions)
+        if effort == 1:
+            return self._proved(mutant, [], self.questions) or bool(self.reached) and self._proved(mutant, self.reached, self.questions)
+        return self._proved(mutant, self.unreachable.clauses, self.questions, learn=True)
 
-    def _proved(self, mutant: Mutant, reached: Sequence[Term], questions: int) -> bool:
+    @cached_property
+    def unreachable(self) -> Unreachable:
+        """What is found out about states in proofs."""
+        return Unreachable(self.registers, self.next, self.rules, self.reached, self.ends.get("rst", z3.BoolVal(False)))
+
+    def _proved(self, mutant: Mutant, reached: Sequence[Term], questions: int, *, learn: bool = False) -> bool:
+        """Whether it is, from states in which all of ``reached`` hold; with ``learn``, more are found on the way."""
         del self.signs[self.common:], self.later[self.common:]
         ends, after = self._states(mutant.number)
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
         given = [self.ends["rst"]] if "rst" in self.ends else []
+        misses = MISSES if learn else 0
         for base in (True, False):                      # out of reset, from any state equal in both; and onward
             for n in range(questions):
                 others = {} if base else {name: _mixed(self.registers[name], bits, f"o {name}") for name, bits in apart.items()}
-                kept = [] if base else [*reached, *(z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
-                                                    for name, equal, when in _grouped(unless, self.signs))]
-                follows = base or n & (n - 1) > 0 or self._same(self._moved(ends, others), kept)      # asked ever more seldom
-                if not follows:
+                kept = [] if base else [*(z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
+                                          for name, equal, when in _grouped(unless, self.signs))]
+                if not base and n & (n - 1) == 0 and not self._same(self._moved(ends, others), reached, kept, learn):  # ever more seldom
                     return False
                 theirs = self._moved(after, others)
                 wrong = [_difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
                          for name, register in self.registers.items()]
                 fallen = [z3.And(when, _difference(self.next[name], theirs[name], equal))
                           for name, equal, when in _grouped(unless, self.later)]
-                solver = self._solver(given if base else kept)
+                solver = self._solver(given if base else [*reached, *kept])
                 solver.add(z3.Or([*wrong, *fallen]))
                 outcome = solver.check()
                 if outcome != z3.sat:
                     break
                 model = solver.model()
+                if not base and misses:
+                    if self.unreachable.exclude(model, next(term for term in (*wrong, *fallen) if _holds(model, term))):
+                        continue
+                    misses -= 1
                 holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
                 for name, register in self.registers.items():
                     bits = _bits(model, self.next[name], theirs[name])
@@ -236,7 +254,7 @@ class Prover:
                         unless[name] = {n: equal for n, equal in unless[name].items() if equal}
             if outcome != z3.unsat:
                 return False
-        return self._same(self._moved(ends, others), kept)
+        return self._same(self._moved(ends, others), reached, kept, learn)
 
     def _useful(self, register: Term) -> list[int]:
         """Signs under which ``register`` may be equal: those of control, and its own bits."""
@@ -246,14 +264,20 @@ class Prover:
         self.later += z3.substitute(_together(own), *self.after).children() if own else []
         return [*range(self.common), *range(known, len(self.signs))]
 
-    def _same(self, theirs: Mapping[str, Term], kept: Sequence[Term]) -> bool:
+    def _same(self, theirs: Mapping[str, Term], reached: Sequence[Term], kept: Sequence[Term], learn: bool) -> bool:
         """Whether outputs are equal, as far as they are seen."""
         seen = [(f"{port}__ready", z3.BoolVal(True)) for port in self.inputs]
         for port in self.outputs:
             seen += [(f"{port}__valid", z3.BoolVal(True)), (f"{port}__payload", self.ends[f"{port}__valid"])]
-        solver = self._solver(kept)
-        solver.add(z3.Or([z3.And(when, self.ends[end] != theirs[end]) for end, when in seen if end in self.ends]))
-        return solver.check() == z3.unsat
+        wrong = [z3.And(when, self.ends[end] != theirs[end]) for end, when in seen if end in self.ends]
+        while True:
+            solver = self._solver([*reached, *kept])
+            solver.add(z3.Or(wrong))
+            if (outcome := solver.check()) != z3.sat:
+                return outcome == z3.unsat
+            model = solver.model()
+            if not learn or not self.unreachable.exclude(model, next(term for term in wrong if _holds(model, term))):
+                return False
 
 
 def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
@@ -314,6 +338,10 @@ def _multiplies(term: Term, clean: set[int]) -> bool:
             return True
     clean |= seen
     return False
+
+
+def _holds(model: Term, term: Term) -> bool:
+    return z3.is_true(model.eval(term, model_completion=True))
 
 
 def _ones(register: Term) -> int:
