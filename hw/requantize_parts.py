@@ -109,8 +109,8 @@ def _slice(m: Module, e: Value, sign: Value, s: Value, shifts: list[int], size: 
 def shifted(pipe: Pipeline, p: Value, c: Value, *, bits: int = ROUND_BITS, first: int = 0) -> tuple[Value, Value, Value, Value, Value, int]:
     """Signed ``p`` shifted right by 6-bit ``c``: integer, half bit, sticky bit, overflow, sign, and the stages it takes.
 
-    The integer is ``bits`` wide; overflow says that the true one is not. ``p`` must not be the least number of its width. The sticky bit does
-    not look below bit ``first``: for numbers that have nothing there, or where it makes no difference.
+    The integer is ``bits`` wide; overflow says that the true one is not. ``p`` must not be the least number of its width. The sticky bit
+    does not look below bit ``first``: for numbers that have nothing there, or where it makes no difference.
     """
     e = Cat(Const(0), p)                                   # bit 0 becomes the half bit
     size = bits + 1
