@@ -83,6 +83,7 @@ class Prover:
         self.inputs, self.outputs = layouts_of(design)
         self._read(_smt(design, mutants))
         self.ends, self.next = self._states(0)
+        self.begin = z3.And(self._picked(self._first, 0), *(z3.Not(z3.Bool(f"waited {port}")) for port in self.inputs))
         self.rules, self.memory = self._rules()
         self.after = [(self.registers[name], value) for name, value in self.next.items()] + list(self.memory.values())
         self.questions = min(QUESTIONS, 40 + 8000 // (1 + len(self.registers)))
@@ -101,8 +102,10 @@ class Prover:
         for end in ends:
             sort = "Bool" if wires[end] == 1 else f"(_ BitVec {wires[end]})"
             text += f"(declare-const |end {end}| {sort})\n(assert (= |end {end}| (|{top}_n {end}| now)))\n"
+        text += f"(assert (|{top}_i| now))\n"
         parsed = z3.parse_smt2_string(text)
         found: list[Term] = [parsed[n] for n in range(len(parsed))]
+        first = found.pop()
         steps, probes = found[:len(found) - len(ends)], found[len(found) - len(ends):]
         steps = [part for step in steps for part in (step.children() if z3.is_and(step) else [step]) if z3.is_eq(part)]
         nexts = {step.arg(1).decl().name(): step.arg(0) for step in steps}
@@ -113,15 +116,20 @@ class Prover:
         self._next = {name: nexts[name] for name in self.registers}
         self._end = {end: probe.arg(1) for end, probe in zip(ends, probes, strict=True)}
         self.selector = self._end[SELECTOR]
+        self._first = first
 
     def _states(self, number: int) -> tuple[dict[str, Term], dict[str, Term]]:
         """Outputs and next state of a mutant."""
+        found = self._picked(_together([*self._end.values(), *self._next.values()]), number).children()
+        return dict(zip(self._end, found, strict=False)), dict(zip(self._next, found[len(self._end):], strict=True))
+
+    def _picked(self, term: Term, number: int) -> Term:
+        """Over the variables, of one mutant."""
         values = {**self.free, **self.registers}
-        pairs = [(term, values[name]) for name, term in self._terms.items()]
+        pairs = [(part, values[name]) for name, part in self._terms.items()]
         selector = z3.substitute(self.selector, *pairs)
         pick = (selector, z3.BoolVal(bool(number)) if z3.is_bool(selector) else z3.BitVecVal(number, selector.size()))
-        found = z3.simplify(z3.substitute(z3.substitute(_together([*self._end.values(), *self._next.values()]), *pairs), pick)).children()
-        return dict(zip(self._end, found, strict=False)), dict(zip(self._next, found[len(self._end):], strict=True))
+        return z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick))
 
     def _moved(self, terms: Mapping[str, Term], others: Mapping[str, Term]) -> dict[str, Term]:
         """``terms`` in another state."""
@@ -150,21 +158,21 @@ class Prover:
 
     @cached_property
     def reached(self) -> list[Term]:
-        """Invariant of the design alone: values and pairs of values that it does not reach once it has been reset."""
+        """Invariant of the design alone: values and pairs of values that it does not reach."""
         single, signs = self._signs()
         candidates = [z3.Not(sign) for sign in single] + [z3.Not(z3.And(a, b)) for a, b in combinations(signs, 2)]
         later = z3.substitute(_together(candidates), *self.after).children()
         alive = list(range(len(candidates)))
-        resets = [self.ends.get("rst", z3.BoolVal(True))]
         for base in (True, False):
+            asked = candidates if base else later
             for _ in range(self.questions):
-                solver = self._solver(resets if base else [candidates[n] for n in alive])
-                solver.add(z3.Not(z3.And([later[n] for n in alive])))
+                solver = self._solver([self.begin] if base else [candidates[n] for n in alive])
+                solver.add(z3.Not(z3.And([asked[n] for n in alive])))
                 outcome = solver.check()
                 if outcome != z3.sat:
                     break
                 model = solver.model()
-                alive = [n for n in alive if z3.is_true(model.eval(later[n], model_completion=True))]
+                alive = [n for n in alive if z3.is_true(model.eval(asked[n], model_completion=True))]
             if outcome != z3.unsat:
                 return []
         return [candidates[n] for n in alive]
@@ -209,7 +217,9 @@ class Prover:
     @cached_property
     def unreachable(self) -> Unreachable:
         """What is found out about states in proofs."""
-        return Unreachable(self.registers, self.next, self.rules, self.reached, self.ends.get("rst", z3.BoolVal(False)))
+        reset = [(self.ends["rst"], z3.BoolVal(True))] if "rst" in self.ends else []
+        control = [name for name, term in self.next.items() if _constant(z3.simplify(z3.substitute(term, *reset)))]
+        return Unreachable(self.registers, self.next, self.rules, self.reached, self.begin, control)
 
     def _proved(self, mutant: Mutant, reached: Sequence[Term], questions: int, *, learn: bool = False) -> bool:
         """Whether it is, from states in which all of ``reached`` hold; with ``learn``, more are found on the way."""
@@ -217,44 +227,38 @@ class Prover:
         ends, after = self._states(mutant.number)
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
-        given = [self.ends["rst"]] if "rst" in self.ends else []
         misses = MISSES if learn else 0
-        for base in (True, False):                      # out of reset, from any state equal in both; and onward
-            for n in range(questions):
-                others = {} if base else {name: _mixed(self.registers[name], bits, f"o {name}") for name, bits in apart.items()}
-                kept = [] if base else [*(z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
-                                          for name, equal, when in _grouped(unless, self.signs))]
-                if not base and n & (n - 1) == 0 and not self._same(self._moved(ends, others), reached, kept, learn):  # ever more seldom
-                    return False
-                theirs = self._moved(after, others)
-                wrong = [_difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
-                         for name, register in self.registers.items()]
-                fallen = [z3.And(when, _difference(self.next[name], theirs[name], equal))
-                          for name, equal, when in _grouped(unless, self.later)]
-                solver = self._solver(given if base else [*reached, *kept])
-                solver.add(z3.Or([*wrong, *fallen]))
-                outcome = solver.check()
-                if outcome != z3.sat:
-                    break
-                model = solver.model()
-                if not base and misses:
-                    if self.unreachable.exclude(model, next(term for term in (*wrong, *fallen) if _holds(model, term))):
-                        continue
-                    misses -= 1
-                holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
-                for name, register in self.registers.items():
-                    bits = _bits(model, self.next[name], theirs[name])
-                    if not bits:
-                        continue
-                    if name not in apart and not z3.is_array(register):
-                        unless[name] = dict.fromkeys(self._useful(register), _ones(register))
-                    apart[name] = apart.get(name, 0) | bits
-                    if name in unless:
-                        unless[name] = {n: equal & ~bits if n in holds else equal for n, equal in unless[name].items()}
-                        unless[name] = {n: equal for n, equal in unless[name].items() if equal}
-            if outcome != z3.unsat:
+        for n in range(questions):                      # they begin in one state: all is equal
+            others = {name: _mixed(self.registers[name], bits, f"o {name}") for name, bits in apart.items()}
+            kept = [z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
+                    for name, equal, when in _grouped(unless, self.signs)]
+            if n & (n - 1) == 0 and not self._same(self._moved(ends, others), reached, kept, learn):       # ever more seldom
                 return False
-        return self._same(self._moved(ends, others), reached, kept, learn)
+            theirs = self._moved(after, others)
+            wrong = [_difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
+                     for name, register in self.registers.items()]
+            fallen = [z3.And(when, _difference(self.next[name], theirs[name], equal)) for name, equal, when in _grouped(unless, self.later)]
+            solver = self._solver([*reached, *kept])
+            solver.add(z3.Or([*wrong, *fallen]))
+            outcome = solver.check()
+            if outcome != z3.sat:
+                return outcome == z3.unsat and self._same(self._moved(ends, others), reached, kept, learn)
+            model = solver.model()
+            if misses and self.unreachable.exclude(model, next(term for term in (*wrong, *fallen) if _holds(model, term))):
+                continue
+            misses -= bool(misses)
+            holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
+            for name, register in self.registers.items():
+                bits = _bits(model, self.next[name], theirs[name])
+                if not bits:
+                    continue
+                if name not in apart and not z3.is_array(register):
+                    unless[name] = dict.fromkeys(self._useful(register), _ones(register))
+                apart[name] = apart.get(name, 0) | bits
+                if name in unless:
+                    unless[name] = {n: equal & ~bits if n in holds else equal for n, equal in unless[name].items()}
+                    unless[name] = {n: equal for n, equal in unless[name].items() if equal}
+        return False
 
     def _useful(self, register: Term) -> list[int]:
         """Signs under which ``register`` may be equal: those of control, and its own bits."""
@@ -328,6 +332,10 @@ def _mixed(register: Term, apart: int, name: str) -> Term:
         return other
     mask = z3.BitVecVal(apart, register.size())
     return (other & mask) | (register & ~mask)
+
+
+def _constant(term: Term) -> bool:
+    return not any(z3.is_const(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED for part in _walk([term]))
 
 
 def _multiplies(term: Term, clean: set[int]) -> bool:

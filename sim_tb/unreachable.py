@@ -28,7 +28,7 @@ EFFORT = 1_000_000
 
 
 class Unreachable:
-    """Clauses that hold in every state once a design was reset, and in every step from one in which they all hold.
+    """Clauses that hold in the state that a design begins in, and after every step from one in which they all hold.
 
     Parameters
     ----------
@@ -38,24 +38,20 @@ class Unreachable:
         What inputs and other variables keep to.
     given
         What is known of states already.
-    reset
-        Whether it is reset.
+    begin
+        What the state that it begins in is known by.
+    control
+        Names of the registers that a state is told by, beside those that its fault is seen in.
     """
 
-    def __init__(self, registers: Mapping[str, Term], after: Mapping[str, Term], rules: Term, given: Sequence[Term], reset: Term) -> None:
+    def __init__(self, registers: Mapping[str, Term], after: Mapping[str, Term], rules: Term, given: Sequence[Term], begin: Term,
+                 control: Iterable[str]) -> None:
         self.registers = {name: register for name, register in registers.items() if not z3.is_array(register)}
         self.names = {register.get_id(): name for name, register in self.registers.items()}
         self.after = after
-        self.rules, self.reset = rules, reset
+        self.rules, self.begin = rules, begin
         self.clauses = list(given)
-        self.control: list[str] = []                    # those that a reset gives a value
-        self.begun: set[tuple[str, int, bool]] = set()  # what flags among them then are not
-        for name in self.registers:
-            first = z3.simplify(z3.substitute(after[name], (reset, z3.BoolVal(True))))
-            if not _variables(first):
-                self.control.append(name)
-                self.begun |= {(name, 0, not z3.is_true(first))} if z3.is_bool(first) else set()
-                self.begun |= {(name, 0, not first.as_long())} if z3.is_bv_value(first) and first.size() == 1 else set()
+        self.control = [name for name in control if name in self.registers]
         self.tries = 0
 
     def exclude(self, model: Term, term: Term) -> bool:
@@ -79,31 +75,26 @@ class Unreachable:
         while self.tries > 0:
             outcome, found = self._into(cube)
             if outcome == z3.unsat:
-                self._found(self._smaller(found))
+                self.clauses.append(z3.Not(_all(self.registers, self._smaller(found))))
                 return True
             if outcome != z3.sat or not found or not depth or not self._block(found, depth - 1):
                 return False
         return False
 
-    def _found(self, cube: Cube) -> None:
-        """Adds the clause, and those with another bit that a reset ends, where it has one."""
-        self.clauses.append(z3.Not(_all(self.registers, cube)))
-        guards = [literal for literal in cube if literal in self.begun]
-        for other in sorted(self.begun - cube) if len(guards) == 1 and len(self.begun) < MANY else ():
-            outcome, _ = self._into(changed := cube - set(guards) | {other})
-            if outcome == z3.unsat:
-                self.clauses.append(z3.Not(_all(self.registers, changed)))
-
     def _into(self, cube: Cube) -> tuple[Any, Cube]:
-        """Whether there is a step into a cube from outside of it; if not, a part of it that there is none into, else one that it is from.
-
-        A reset is a step from anywhere.
-        """
+        """Whether there is a step into a cube from outside of it, or it is begun in; if not, a part of it of which that is so too, else
+        one that the step is from."""
         self.tries -= 1
-        solver = self._solver()
-        solver.add(self.rules, z3.Or(self.reset, z3.And([*self.clauses, z3.Not(_all(self.registers, cube))])))
-        outcome, part = _part(solver, self.after, cube)
-        return outcome, self._cause(solver.model(), _all(self.after, cube)) if outcome == z3.sat else part
+        solver, begins = self._solver(), z3.Bool("begins")
+        stays = z3.And([*self.clauses, z3.Not(_all(self.registers, cube))])
+        solver.add(self.rules, z3.If(begins, self.begin, stays))
+        outcome, part = _part(solver, {literal: z3.If(begins, _literal(self.registers, literal), _literal(self.after, literal))
+                                       for literal in cube})
+        if outcome != z3.sat:
+            return outcome, part
+        model = solver.model()
+        begun = z3.is_true(model.eval(begins, model_completion=True))
+        return outcome, frozenset() if begun else self._cause(model, _all(self.after, cube))
 
     def _smaller(self, cube: Cube) -> Cube:
         """A part of ``cube`` that no step leads into either."""
@@ -134,7 +125,7 @@ class Unreachable:
         solver = self._solver()
         solver.add(z3.Not(term), *inputs)
         whole = self._cube(model, names)
-        outcome, part = _part(solver, self.registers, whole)
+        outcome, part = _part(solver, {literal: _literal(self.registers, literal) for literal in whole})
         return part if outcome == z3.unsat else whole
 
     def _solver(self) -> z3.Solver:
@@ -143,10 +134,10 @@ class Unreachable:
         return solver
 
 
-def _part(solver: z3.Solver, terms: Mapping[str, Term], cube: Cube) -> tuple[Any, Cube]:
-    """Whether it can be that ``terms`` are in a cube, and the part of the cube that says no."""
-    marks = {z3.Bool(f"mark {n}"): literal for n, literal in enumerate(sorted(cube))}
-    solver.add(*(z3.Implies(mark, _literal(terms, literal)) for mark, literal in marks.items()))
+def _part(solver: z3.Solver, terms: Mapping[tuple[str, int, bool], Term]) -> tuple[Any, Cube]:
+    """Whether all ``terms`` can be, and those that say no, by what they stand for."""
+    marks = {z3.Bool(f"mark {n}"): literal for n, literal in enumerate(sorted(terms))}
+    solver.add(*(z3.Implies(mark, terms[literal]) for mark, literal in marks.items()))
     outcome = solver.check(*marks)
     core = {mark.decl().name() for mark in solver.unsat_core()} if outcome == z3.unsat else set()
     return outcome, frozenset(literal for mark, literal in marks.items() if mark.decl().name() in core)
