@@ -31,7 +31,7 @@ def _golden(name: str, acc_width: int, streams: Streams) -> Streams:
 
 
 def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
-    """Any pair of codes, seldom one that is not a number, in short dot products, one of them given up; the largest sums of either sign."""
+    """Any pair of codes, seldom no number, in short dot products, one of them given up, some going on; the largest sums of either sign."""
     values, special = values_of(name)
     size = len(values)
     count = min(1500, 2 * size * size)
@@ -49,6 +49,7 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
     last = np.isin(np.arange(begun + 2 * edge), end).astype(np.int64)
     first = np.append(1, last[:-1])
     last[end[3]] = 0
+    first[end[8:-2:12] + 1] = 0
     return {"i": {"a": np.append(a[:begun], np.full(2 * edge, largest)), "b": np.append(b[:begun], np.repeat([largest, least], edge)),
                   "first": first, "last": last}}
 

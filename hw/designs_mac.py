@@ -35,12 +35,13 @@ def _operands(rng: np.random.Generator, width: int, count: int) -> np.ndarray:
 
 
 def _dots(rng: np.random.Generator, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and last of dot products of random lengths, one of which is given up: the next one starts all the same."""
+    """First and last of dot products of random lengths, one of which is given up: the next one starts all the same; another goes on."""
     lengths = np.append(rng.integers(1, most + 1, DOTS - 1), 1)
     first = np.zeros(int(lengths.sum()), np.int64)
     first[np.cumsum(lengths) - lengths] = 1
     last = np.append(first[1:], 1)
     last[np.flatnonzero(last)[2]] = 0
+    first[np.flatnonzero(first)[[12, 24]]] = 0
     return first, last
 
 
@@ -86,7 +87,7 @@ def _e2m1_stimulus(depth: int, rng: np.random.Generator) -> Streams:
 
 
 def _float_stimulus(a: np.ndarray, b: np.ndarray, largest: int, least: int, depth: int, rng: np.random.Generator) -> Streams:
-    """The pairs given in short dot products, one of them given up, and the largest sum of either sign."""
+    """The pairs given in short dot products, one of them given up and some going on, and the largest sum of either sign."""
     lengths = rng.integers(1, 8, len(a))
     lengths = np.append(lengths[np.cumsum(lengths) <= len(a)], [depth, depth])
     end = np.cumsum(lengths) - 1
@@ -95,6 +96,7 @@ def _float_stimulus(a: np.ndarray, b: np.ndarray, largest: int, least: int, dept
     last = np.isin(np.arange(total), end).astype(np.int64)
     first = np.append(1, last[:-1])
     last[end[3]] = 0
+    first[end[8:-2:12] + 1] = 0
     return {"i": {"a": np.append(a[:begun], np.full(2 * depth, largest)), "b": np.append(b[:begun], np.repeat([largest, least], depth)),
                   "first": first, "last": last}}
 

@@ -140,6 +140,35 @@ def _lone(rng: np.random.Generator, c: np.ndarray, width: int, limit: int) -> tu
     return np.choose(rng.choice(4, n, p=[0.3, 0.3, 0.1, 0.3]), [acc, ~acc, -acc, below]), np.int64(1) << power
 
 
+PRIMES = np.array([n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n ** 0.5) + 1, 2))])
+
+
+def _exact(rng: np.random.Generator, c: np.ndarray, width: int, b_width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Accumulators and multipliers of many bits whose product is an odd number of halves, exactly or but for one bit below it.
+
+    Halves are those of ``c``, or of the first rounding of ``tflite_double``; products are taken apart into primes.
+    """
+    rows = []
+    for half in np.where(rng.random(len(c)) < 0.15, 30, c - 1).clip(0, 62).tolist():
+        pair = 1, 1
+        for _ in range(8):
+            exact, odd = rng.random() < 0.3, 2 * int(rng.integers(0, 125)) + 1
+            at = half if exact else int(rng.integers(0, half + 1))
+            number = odd if exact else (odd << half - at) + int(rng.choice([-1, 1]))
+            divisor = 1
+            for prime in rng.permutation(PRIMES[number % PRIMES == 0] if number >> 62 == 0 else []).tolist():
+                if number // divisor >> width - 1 or rng.random() < 0.5:
+                    divisor *= prime
+            low = max(0, at - (width - 1) + (number // divisor).bit_length())
+            high = min(at, b_width - divisor.bit_length())
+            if low <= high:
+                power = int(rng.integers(low, high + 1))
+                pair = number // divisor << at - power, divisor << power
+                break
+        rows.append((pair[0] if rng.random() < 0.5 else -pair[0], pair[1]))
+    return np.array([acc for acc, _ in rows]), np.array([b for _, b in rows])
+
+
 def _powers(rng: np.random.Generator, b: np.ndarray, width: int, b_width: int) -> np.ndarray:
     """Accumulators whose product is a little more or less than a power of two of either sign, those beyond the accumulator above all."""
     n, end = len(b), width + b_width
@@ -150,21 +179,24 @@ def _powers(rng: np.random.Generator, b: np.ndarray, width: int, b_width: int) -
 
 
 def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1500) -> Streams:
-    """Results in and around 8 bits, ties, lone bits, powers of two, extremes of every field, and anything."""
+    """Results in and around 8 bits, ties, lone bits, powers of two, products that just miss ties, extremes of every field, and anything."""
     width, b_width, shift = constants["acc_width"], constants["multiplier_width"], constants["shift"]
     c = rng.integers(0, 64, n) if shift is None else np.full(n, shift)
     if shift is None:
-        c = np.where(rng.random(n) < 0.5, rng.integers(b_width - 4, min(b_width + 14, 64), n), c)
+        c = np.where(rng.random(n) < 0.4, rng.integers(b_width - 4, min(b_width + 14, 64), n), c)
+        c = np.where(rng.random(n) < 0.2, rng.integers(0, 8, n), c)
         c = np.where(rng.random(n) < 0.05, rng.choice([0, 1, 30, 31, 32, 62, 63], n), c)
     least, most = -1 << (width - 1), (1 << (width - 1)) - 1
     b, any_acc = _multipliers(rng, n, b_width), rng.integers(least, most + 1, n)
     edge = rng.choice([least, least + 1, most, most - 1, 0, 1, -1], n)
     tie, power = _ties(rng, c, b_width - 1)
     lone, lone_power = _lone(rng, c, width, b_width - 1)
-    kind = rng.choice(6, n, p=[0.35, 0.15, 0.15, 0.05, 0.2, 0.1])
+    kind = rng.choice(7, n, p=[0.25, 0.1, 0.1, 0.05, 0.2, 0.1, 0.2])
+    exact, exact_b = np.ones((2, n), np.int64)
+    exact[kind == 6], exact_b[kind == 6] = _exact(rng, c[kind == 6], width, b_width)
     acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge, lone,
-                           _powers(rng, b, width, b_width)])
-    rows = {"acc": acc, "b": np.choose(kind, [b, b, power, b, lone_power, b])}
+                           _powers(rng, b, width, b_width), exact])
+    rows = {"acc": acc, "b": np.choose(kind, [b, b, power, b, lone_power, b, exact_b])}
     if shift is None:
         rows["c"] = c
     if constants["zero_point"] is None:
@@ -201,12 +233,12 @@ _PIPELINED = (
     _design("32_variable_tflite_double", "32-bit multiplier, everything per transaction, tflite_double", multiplier_width=32,
             rounding="tflite_double", **FIELDS),
     _design("12_variable", "12-bit multiplier and accumulator, floor", acc_width=12, multiplier_width=12, rounding="floor",
-            zero_point=127, low=-100),
+            zero_point=101, low=-100),
     _design("16_fixed_lut", "16-bit multiplier of adders, constant shift", shift=24, dsp=False),
     _design("16_variable_lut", "16-bit multiplier of adders, shift per transaction", dsp=False),
     _design("32_variable_lut", "32-bit multiplier of adders, shift per transaction", multiplier_width=32, dsp=False),
     _design("17_fixed_lut_0", "17-bit multiplier of adders, shift 0, 20-bit accumulator", acc_width=20, multiplier_width=17,
-            shift=0, dsp=False, zero_point=-128, low=-5, high=-4),
+            shift=0, dsp=False, zero_point=-128, low=-111, high=-4),
     *(_design(f"narrow_{rounding}", f"9-bit accumulator, 4-bit multiplier, shift per transaction, {rounding}", acc_width=9,
               multiplier_width=4, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
 )

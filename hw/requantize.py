@@ -122,14 +122,15 @@ class Requantize(wiring.Component):
 
     def _variable(self, pipe: Pipeline, p: Value, c: Value) -> tuple[tuple[Value, Value, Value, Value], int]:
         """Integer, increment, overflow and sign, and the stages they take."""
-        extra, once = 0, Const(0)
+        extra, once, first = 0, Const(0), 0
         if self.rounding == "tflite_double":
             p = Cat(p, p[-1].replicate(max(FIRST + 2 - len(p), 0))).as_signed()
             twice = c >= FIRST
             upper = (p[FIRST:].as_signed() + (p[FIRST - 1] & twice))[:len(p) - FIRST]
             p = pipe.keep(Cat(p[:FIRST] & (~twice).replicate(FIRST), upper).as_signed())
             once, c, extra = pipe.keep(~twice, times=3), pipe.keep(c), 1
-        integer, half, sticky, lost, sign, stages = shifted(pipe, p, c)
+            first = FIRST
+        integer, half, sticky, lost, sign, stages = shifted(pipe, p, c, first=first)
         up = increment(self.rounding, integer[0], half, sticky | once, sign)
         return (integer, up, lost, sign), stages + extra
 

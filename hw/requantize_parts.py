@@ -89,28 +89,33 @@ def _differs(bits: Value, sign: Value) -> Value:
     return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0)
 
 
-def _slice(m: Module, e: Value, sign: Value, s: Value, shifts: list[int], size: int, sticky: Value, lost: Value
-           ) -> tuple[Value, Value, Value]:
-    """``size`` bits of ``e`` from ``shifts[s]`` up; what is below is joined to ``sticky``, above to ``lost``."""
+def _slice(m: Module, e: Value, sign: Value, s: Value, shifts: list[int], size: int, sticky: Value, lost: Value,
+           first: int = 0) -> tuple[Value, Value, Value]:
+    """``size`` bits of ``e`` from ``shifts[s]`` up; what is below, from ``first`` on, is joined to ``sticky``, above to ``lost``.
+
+    Where nothing but the sign is left, it is the sticky bit: a negative number is then less than a half from 0, a positive one has no half.
+    """
     window, below, above = Signal(size), Signal(), Signal()
     with m.Switch(s):
         for n, by in enumerate(shifts):
             with m.Case(n):
                 part = e[by:by + size]
-                m.d.comb += [window.eq(Cat(part, sign.replicate(size - len(part)))), below.eq(e[:by].any()),
+                under = e[min(first, by):by].any() if by < len(e) - 1 else sign
+                m.d.comb += [window.eq(Cat(part, sign.replicate(size - len(part)))), below.eq(under),
                              above.eq(_differs(e[by + size:], sign))]
     return window, sticky | below, lost | above
 
 
-def shifted(pipe: Pipeline, p: Value, c: Value, *, bits: int = ROUND_BITS) -> tuple[Value, Value, Value, Value, Value, int]:
+def shifted(pipe: Pipeline, p: Value, c: Value, *, bits: int = ROUND_BITS, first: int = 0) -> tuple[Value, Value, Value, Value, Value, int]:
     """Signed ``p`` shifted right by 6-bit ``c``: integer, half bit, sticky bit, overflow, sign, and the stages it takes.
 
-    The integer is ``bits`` wide; overflow says that the true one is not.
+    The integer is ``bits`` wide; overflow says that the true one is not. ``p`` must not be the least number of its width. The sticky bit
+    does not look below bit ``first``: for numbers that have nothing there, or where it makes no difference.
     """
     e = Cat(Const(0), p)                                   # bit 0 becomes the half bit
     size = bits + 1
     sign = p[-1]
-    window, sticky, lost = _slice(pipe.m, e, sign, c[4:], [0, 16, 32, 48], size + 15, Const(0), Const(0))
+    window, sticky, lost = _slice(pipe.m, e, sign, c[4:], [0, 16, 32, 48], size + 15, Const(0), Const(0), first and first + 1)
     window, sticky, lost, sign, c = (pipe.keep(v) for v in (window, sticky, lost, sign, c[:4]))
     window, sticky, lost = _slice(pipe.m, window, sign, c[2:], [0, 4, 8, 12], size + 3, sticky, lost)
     window, sticky, lost = _slice(pipe.m, window, sign, c[:2], [0, 1, 2, 3], size, sticky, lost)

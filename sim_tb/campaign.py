@@ -17,13 +17,22 @@ from .verilator import Harness, HarnessError, Run
 __all__ = ["Campaign", "failures", "mutate"]
 
 ROUNDS = 4
-"""Stimuli, each with every kind of stall, before proofs are tried."""
+"""Stimuli, each with every kind of stall, before quick proofs are tried."""
+
+EFFORTS = (0, 1, 2)
+"""Of proofs, in their order."""
+
+FURTHER = 20_000
+"""Transactions that what quick proofs leave open is given before proofs that may take long."""
+
+SOON = 20
+"""Input bits of a stateless design up to which every input is tried before those proofs."""
 
 MORE = 200_000
-"""Transactions that a mutant is given before it is called surviving."""
+"""Transactions that what those leave open is given before the last ones."""
 
 PATIENCE = 30.0
-"""Seconds in which it is given them, for all mutants of a design."""
+"""Seconds in which mutants of a design are given them."""
 
 
 @dataclass(kw_only=True)
@@ -55,21 +64,17 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
     stimuli = drawn(design, model.inputs, seed)
     for n in range(ROUNDS):
         hunt.round(*next(stimuli), seed=n)
-    open_ = [mutant for mutant in hunt.alive if mutant not in hunt.timing]
-    prover = Prover(design, open_) if open_ else None
-    equivalent = {mutant for mutant in open_ if prover and prover.equivalent(mutant)}
-    hunt.alive = [mutant for mutant in hunt.alive if mutant not in equivalent]
-    if design.stateless and bits(model.inputs) <= ENUMERABLE and hunt.open():
-        for n, (raw, streams) in enumerate(every(model.inputs)):
-            hunt.round(raw, streams, seed=n, stalls=("none",))
-        equivalent |= set(hunt.open())
-    else:
-        given, until = 0, time.monotonic() + PATIENCE
-        for n, (raw, streams) in enumerate(stimuli, ROUNDS):
-            if not hunt.open() or given > MORE or time.monotonic() > until:
-                break
-            given += hunt.round(raw, streams, seed=n, stalls=STALLS[1:] if n % 2 else STALLS[:1])
-    surviving = [str(mutant) for mutant in hunt.open() if mutant not in equivalent]
+    prover = Prover(design, hunt.open()) if hunt.open() else None
+    equivalent: set[Mutant] = set()
+    for effort in EFFORTS:
+        proved = {mutant for mutant in hunt.open() if prover and prover.equivalent(mutant, effort)}
+        equivalent |= hunt.drop(proved)
+        if design.stateless and bits(model.inputs) <= (ENUMERABLE if effort else SOON) and hunt.open():
+            for n, (raw, streams) in enumerate(every(model.inputs)):
+                hunt.round(raw, streams, seed=n, stalls=("none",))
+            equivalent |= hunt.drop(set(hunt.open()))
+        hunt.give(stimuli, FURTHER if not effort else MORE if effort == 1 else 0)
+    surviving = [str(mutant) for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])
     killed = len(made.mutants) - timing - len(equivalent) - len(surviving)
     return Campaign(name=design.name, mutants=len(made.mutants), killed=killed, timing=timing, equivalent=len(equivalent),
@@ -88,6 +93,19 @@ class _Hunt:
     def open(self) -> list[Mutant]:
         """Those that are alive and keep time."""
         return [mutant for mutant in self.alive if mutant not in self.timing]
+
+    def drop(self, mutants: set[Mutant]) -> set[Mutant]:
+        """They are not alive any more."""
+        self.alive = [mutant for mutant in self.alive if mutant not in mutants]
+        return mutants
+
+    def give(self, stimuli: Iterator[tuple[dict[str, Words], Streams]], most: int) -> None:
+        """So many transactions more to those that are open, or as many as there is patience for."""
+        given, until = 0, time.monotonic() + PATIENCE
+        for n, (raw, streams) in enumerate(stimuli, ROUNDS):
+            if not self.open() or given >= most or time.monotonic() > until:
+                break
+            given += self.round(raw, streams, seed=n, stalls=STALLS[1:] if n % 2 else STALLS[:1])
 
     def round(self, raw: dict[str, Words], streams: Streams, *, seed: int, stalls: Sequence[str] = STALLS) -> int:
         """One stimulus for the design and every mutant alive; its transactions."""

@@ -4,11 +4,13 @@ Equal means what a user of the streams can see: every ready and valid is equal, 
 the stream rules allow, resets included. The proof is induction over the pair of design and mutant, which begin in one state. Its
 invariant is found by refutation: that each bit of each register is equal in both, or is equal while some control bit has some
 value, and which values of small registers the design does not reach; whatever the solver finds a step out of is dropped until
-nothing is. Then the outputs must follow.
+nothing is. The outputs must follow, from what is left of it: what they do not follow from on the way is given up at once, as
+less will be left.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +24,7 @@ from ..design import Design
 from .mutants import Mutant, apply
 from .models import library_of
 from .simulate import layouts_of
+from .unreachable import Unreachable
 from .verilator import SELECTOR
 
 __all__ = ["Prover"]
@@ -58,6 +61,13 @@ not proved."""
 QUESTIONS = 400
 """Questions until the candidates must have settled; fewer for designs of many registers."""
 
+FEW = 12
+"""Questions of a quick proof."""
+
+
+MISSES = 24
+"""States that a step goes wrong from and that are not found unreachable, until such are no longer asked about."""
+
 
 class Prover:
     """Decides about mutants of one design.
@@ -72,14 +82,14 @@ class Prover:
         self.top = design.name
         self.inputs, self.outputs = layouts_of(design)
         self._read(_smt(design, mutants))
-        self.ends = self._state(self._end, self.registers, 0)
-        self.next = self._state(self._next, self.registers, 0)
+        self.ends, self.next = self._states(0)
+        self.begin = z3.And(self._picked(self._first, 0), *(z3.Not(z3.Bool(f"waited {port}")) for port in self.inputs))
         self.rules, self.memory = self._rules()
         self.after = [(self.registers[name], value) for name, value in self.next.items()] + list(self.memory.values())
         self.questions = min(QUESTIONS, 40 + 8000 // (1 + len(self.registers)))
         values, signs = self._signs()
         self.signs = [*signs, *values[:MOST]]
-        self.later = [z3.substitute(sign, *self.after) for sign in self.signs]
+        self.later = z3.substitute(_together(self.signs), *self.after).children()
         self.common = len(self.signs)
 
     def _read(self, text: str) -> None:
@@ -92,8 +102,10 @@ class Prover:
         for end in ends:
             sort = "Bool" if wires[end] == 1 else f"(_ BitVec {wires[end]})"
             text += f"(declare-const |end {end}| {sort})\n(assert (= |end {end}| (|{top}_n {end}| now)))\n"
+        text += f"(assert (|{top}_i| now))\n"
         parsed = z3.parse_smt2_string(text)
         found: list[Term] = [parsed[n] for n in range(len(parsed))]
+        first = found.pop()
         steps, probes = found[:len(found) - len(ends)], found[len(found) - len(ends):]
         steps = [part for step in steps for part in (step.children() if z3.is_and(step) else [step]) if z3.is_eq(part)]
         nexts = {step.arg(1).decl().name(): step.arg(0) for step in steps}
@@ -104,14 +116,25 @@ class Prover:
         self._next = {name: nexts[name] for name in self.registers}
         self._end = {end: probe.arg(1) for end, probe in zip(ends, probes, strict=True)}
         self.selector = self._end[SELECTOR]
+        self._first = first
 
-    def _state(self, terms: Mapping[str, Term], registers: Mapping[str, Term], number: int) -> dict[str, Term]:
-        """``terms`` of a mutant in a state."""
-        values = {**self.free, **registers}
-        pairs = [(term, values[name]) for name, term in self._terms.items()]
+    def _states(self, number: int) -> tuple[dict[str, Term], dict[str, Term]]:
+        """Outputs and next state of a mutant."""
+        found = self._picked(_together([*self._end.values(), *self._next.values()]), number).children()
+        return dict(zip(self._end, found, strict=False)), dict(zip(self._next, found[len(self._end):], strict=True))
+
+    def _picked(self, term: Term, number: int) -> Term:
+        """Over the variables, of one mutant."""
+        values = {**self.free, **self.registers}
+        pairs = [(part, values[name]) for name, part in self._terms.items()]
         selector = z3.substitute(self.selector, *pairs)
         pick = (selector, z3.BoolVal(bool(number)) if z3.is_bool(selector) else z3.BitVecVal(number, selector.size()))
-        return {name: z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick)) for name, term in terms.items()}
+        return z3.simplify(z3.substitute(z3.substitute(term, *pairs), pick))
+
+    def _moved(self, terms: Mapping[str, Term], others: Mapping[str, Term]) -> dict[str, Term]:
+        """``terms`` in another state."""
+        pairs = [(self.registers[name], other) for name, other in others.items()]
+        return dict(zip(terms, z3.substitute(_together(list(terms.values())), *pairs).children(), strict=True)) if pairs else dict(terms)
 
     def _rules(self) -> tuple[Term, dict[str, tuple[Term, Term]]]:
         """What inputs keep to; and what must be remembered for that, with what becomes of it."""
@@ -135,21 +158,21 @@ class Prover:
 
     @cached_property
     def reached(self) -> list[Term]:
-        """Invariant of the design alone: values and pairs of values that it does not reach once it has been reset."""
+        """Invariant of the design alone: values and pairs of values that it does not reach."""
         single, signs = self._signs()
         candidates = [z3.Not(sign) for sign in single] + [z3.Not(z3.And(a, b)) for a, b in combinations(signs, 2)]
-        later = [z3.substitute(candidate, *self.after) for candidate in candidates]
+        later = z3.substitute(_together(candidates), *self.after).children()
         alive = list(range(len(candidates)))
-        resets = [self.ends.get("rst", z3.BoolVal(True))]
         for base in (True, False):
+            asked = candidates if base else later
             for _ in range(self.questions):
-                solver = self._solver(resets if base else [candidates[n] for n in alive])
-                solver.add(z3.Not(z3.And([later[n] for n in alive])))
+                solver = self._solver([self.begin] if base else [candidates[n] for n in alive])
+                solver.add(z3.Not(z3.And([asked[n] for n in alive])))
                 outcome = solver.check()
                 if outcome != z3.sat:
                     break
                 model = solver.model()
-                alive = [n for n in alive if z3.is_true(model.eval(later[n], model_completion=True))]
+                alive = [n for n in alive if z3.is_true(model.eval(asked[n], model_completion=True))]
             if outcome != z3.unsat:
                 return []
         return [candidates[n] for n in alive]
@@ -163,7 +186,8 @@ class Prover:
         for old, _ in self.memory.values():
             if z3.is_bool(old):
                 signs += [old, z3.Not(old)]
-        control = {name: register for name, register in self.registers.items() if not _multiplies(self.next[name])}
+        clean: set[int] = set()
+        control = {name: register for name, register in self.registers.items() if not _multiplies(self.next[name], clean)}
         for register in sorted(control.values(), key=lambda register: 0 if not z3.is_bv(register) else register.size()):
             if z3.is_bool(register):
                 signs += [register, z3.Not(register)]
@@ -178,63 +202,86 @@ class Prover:
                 neighbours += [z3.Extract(bit + 1, bit, register) == value for bit in range(register.size() - 1) for value in range(4)]
         return (mixed[:MOST // 4] + values + neighbours)[:4 * MOST], signs[:MOST]
 
-    def equivalent(self, mutant: Mutant) -> bool:
-        """Whether the mutant is proved to be the design: from any state, or else from those that it can reach."""
-        return self._proved(mutant, []) or bool(self.reached) and self._proved(mutant, self.reached)
+    def equivalent(self, mutant: Mutant, effort: int = 2) -> bool:
+        """Whether the mutant is proved to be the design.
 
-    def _proved(self, mutant: Mutant, reached: Sequence[Term]) -> bool:
+        With effort 0 by few questions, from any state; 1 by as many as it may take, from any state or else from those that the design can
+        reach; 2 by what is found out in the proof about states that it can not reach.
+        """
+        if effort == 0:
+            return self._proved(mutant, [], FEW)
+        if effort == 1:
+            return self._proved(mutant, [], self.questions) or bool(self.reached) and self._proved(mutant, self.reached, self.questions)
+        return self._proved(mutant, self.unreachable.clauses, self.questions, learn=True)
+
+    @cached_property
+    def unreachable(self) -> Unreachable:
+        """What is found out about states in proofs."""
+        reset = [(self.ends["rst"], z3.BoolVal(True))] if "rst" in self.ends else []
+        control = [name for name, term in self.next.items() if _constant(z3.simplify(z3.substitute(term, *reset)))]
+        return Unreachable(self.registers, self.next, self.rules, self.reached, self.begin, control)
+
+    def _proved(self, mutant: Mutant, reached: Sequence[Term], questions: int, *, learn: bool = False) -> bool:
+        """Whether it is, from states in which all of ``reached`` hold; with ``learn``, more are found on the way."""
         del self.signs[self.common:], self.later[self.common:]
+        ends, after = self._states(mutant.number)
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
-        given = [self.ends["rst"]] if "rst" in self.ends else []
-        for base in (True, False):                      # out of reset, from any state equal in both; and onward
-            for _ in range(self.questions):
-                others = self.registers if base else {name: _mixed(register, apart.get(name, 0), f"o {name}")
-                                                      for name, register in self.registers.items()}
-                kept = [] if base else [z3.Implies(self.signs[n], z3.Not(_difference(self.registers[name], others[name], equal)))
-                                        for name, signs in unless.items() for n, equal in signs.items()]
-                theirs = self._state(self._next, others, mutant.number)
-                wrong = {name: _difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
-                         for name, register in self.registers.items()}
-                fallen = {(name, n): z3.And(self.later[n], _difference(self.next[name], theirs[name], equal))
-                          for name, signs in unless.items() for n, equal in signs.items()}
-                solver = self._solver(given if base else [*reached, *kept])
-                solver.add(z3.Or([*wrong.values(), *fallen.values()]))
-                outcome = solver.check()
-                if outcome != z3.sat:
-                    break
-                model = solver.model()
-                holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
-                for name, register in self.registers.items():
-                    bits = _bits(model, self.next[name], theirs[name])
-                    if not bits:
-                        continue
-                    if name not in apart and not z3.is_array(register):
-                        unless[name] = dict.fromkeys(self._useful(register), _ones(register))
-                    apart[name] = apart.get(name, 0) | bits
-                    if name in unless:
-                        unless[name] = {n: equal & ~bits if n in holds else equal for n, equal in unless[name].items()}
-                        unless[name] = {n: equal for n, equal in unless[name].items() if equal}
-            if outcome != z3.unsat:
+        misses = MISSES if learn else 0
+        for n in range(questions):                      # they begin in one state: all is equal
+            others = {name: _mixed(self.registers[name], bits, f"o {name}") for name, bits in apart.items()}
+            kept = [z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
+                    for name, equal, when in _grouped(unless, self.signs)]
+            if n & (n - 1) == 0 and not self._same(self._moved(ends, others), reached, kept, learn):       # ever more seldom
                 return False
-        return self._same(others, [*reached, *kept], mutant.number)
+            theirs = self._moved(after, others)
+            wrong = [_difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
+                     for name, register in self.registers.items()]
+            fallen = [z3.And(when, _difference(self.next[name], theirs[name], equal)) for name, equal, when in _grouped(unless, self.later)]
+            solver = self._solver([*reached, *kept])
+            solver.add(z3.Or([*wrong, *fallen]))
+            outcome = solver.check()
+            if outcome != z3.sat:
+                return outcome == z3.unsat and self._same(self._moved(ends, others), reached, kept, learn)
+            model = solver.model()
+            if misses and self.unreachable.exclude(model, next(term for term in (*wrong, *fallen) if _holds(model, term))):
+                continue
+            misses -= bool(misses)
+            holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
+            for name, register in self.registers.items():
+                bits = _bits(model, self.next[name], theirs[name])
+                if not bits:
+                    continue
+                if name not in apart and not z3.is_array(register):
+                    unless[name] = dict.fromkeys(self._useful(register), _ones(register))
+                apart[name] = apart.get(name, 0) | bits
+                if name in unless:
+                    unless[name] = {n: equal & ~bits if n in holds else equal for n, equal in unless[name].items()}
+                    unless[name] = {n: equal for n, equal in unless[name].items() if equal}
+        return False
 
     def _useful(self, register: Term) -> list[int]:
         """Signs under which ``register`` may be equal: those of control, and its own bits."""
         own = [] if not z3.is_bv(register) else [z3.Extract(n, n, register) == value for n in range(register.size()) for value in (0, 1)]
         known = len(self.signs)
         self.signs += own
-        self.later += [z3.substitute(sign, *self.after) for sign in own]
+        self.later += z3.substitute(_together(own), *self.after).children() if own else []
         return [*range(self.common), *range(known, len(self.signs))]
 
-    def _same(self, others: Mapping[str, Term], kept: Sequence[Term], number: int) -> bool:
-        theirs = self._state(self._end, others, number)
+    def _same(self, theirs: Mapping[str, Term], reached: Sequence[Term], kept: Sequence[Term], learn: bool) -> bool:
+        """Whether outputs are equal, as far as they are seen."""
         seen = [(f"{port}__ready", z3.BoolVal(True)) for port in self.inputs]
         for port in self.outputs:
             seen += [(f"{port}__valid", z3.BoolVal(True)), (f"{port}__payload", self.ends[f"{port}__valid"])]
-        solver = self._solver(kept)
-        solver.add(z3.Or([z3.And(when, self.ends[end] != theirs[end]) for end, when in seen if end in self.ends]))
-        return solver.check() == z3.unsat
+        wrong = [z3.And(when, self.ends[end] != theirs[end]) for end, when in seen if end in self.ends]
+        while True:
+            solver = self._solver([*reached, *kept])
+            solver.add(z3.Or(wrong))
+            if (outcome := solver.check()) != z3.sat:
+                return outcome == z3.unsat
+            model = solver.model()
+            if not learn or not self.unreachable.exclude(model, next(term for term in wrong if _holds(model, term))):
+                return False
 
 
 def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
@@ -250,12 +297,28 @@ def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
         return (work / "mutated.smt2").read_text()
 
 
-def _walk(terms: Iterable[Term]) -> Iterable[Term]:
-    seen, todo = set(), list(terms)
+def _together(terms: Sequence[Term]) -> Term:
+    """One term of which these are the children: what they share is then gone through once."""
+    return z3.Function(f"together {len(terms)}", *(term.sort() for term in terms), z3.BoolSort())(*terms)
+
+
+def _grouped(unless: Mapping[str, Mapping[int, int]], signs: Sequence[Term]) -> Iterator[tuple[str, int, Term]]:
+    """Registers, bits that are equal, and when they are: any of some signs."""
+    for name, equals in unless.items():
+        groups: dict[int, list[Term]] = {}
+        for n, equal in equals.items():
+            groups.setdefault(equal, []).append(signs[n])
+        for equal, some in groups.items():
+            yield name, equal, z3.Or(some)
+
+
+def _walk(terms: Iterable[Term], skip: AbstractSet[int] = frozenset(), seen: set[int] | None = None) -> Iterable[Term]:
+    """Every part of ``terms`` once, but those in ``skip``, by identity; ``seen`` is added to."""
+    seen, todo = set() if seen is None else seen, list(terms)
     while todo:
         term = todo.pop()
-        if term.get_id() not in seen:
-            seen.add(term.get_id())
+        if (number := term.get_id()) not in seen and number not in skip:
+            seen.add(number)
             yield term
             todo += term.children()
 
@@ -271,10 +334,22 @@ def _mixed(register: Term, apart: int, name: str) -> Term:
     return (other & mask) | (register & ~mask)
 
 
-def _multiplies(term: Term) -> bool:
-    """Whether two variables are multiplied on the way to ``term``."""
-    return any(part.decl().kind() == z3.Z3_OP_BMUL and not any(z3.is_bv_value(factor) for factor in part.children())
-               for part in _walk([term]) if z3.is_app(part))
+def _constant(term: Term) -> bool:
+    return not any(z3.is_const(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED for part in _walk([term]))
+
+
+def _multiplies(term: Term, clean: set[int]) -> bool:
+    """Whether two variables are multiplied on the way to ``term``; ``clean`` are terms known to be without that, it is added to."""
+    seen: set[int] = set()
+    for part in _walk([term], clean, seen):
+        if z3.is_app(part) and part.decl().kind() == z3.Z3_OP_BMUL and not any(z3.is_bv_value(factor) for factor in part.children()):
+            return True
+    clean |= seen
+    return False
+
+
+def _holds(model: Term, term: Term) -> bool:
+    return z3.is_true(model.eval(term, model_completion=True))
 
 
 def _ones(register: Term) -> int:

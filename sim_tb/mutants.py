@@ -25,9 +25,10 @@ read_verilog design.v
 hierarchy -check -top {top}
 prep -flatten -top {top}
 pmuxtree
+setundef -zero
 opt_clean
 """
-"""A ``$pmux`` with two selects set is undefined, which a mutant can do: trees of ``$mux`` are defined."""
+"""A ``$pmux`` with two selects set is undefined, which a mutant can do, as is a choice of none: trees of ``$mux`` and zeros are defined."""
 
 LIST = "mutate -list {many} -seed {seed} -module {top} -o mutants.ys\n"
 

@@ -9,6 +9,7 @@ pytest.importorskip("amaranth")
 pytest.importorskip("z3")
 
 import numpy as np
+import z3
 
 from mantissa.hw.catalog import find
 from mantissa.sim_tb import campaign
@@ -18,6 +19,7 @@ from mantissa.sim_tb.exhaustive import harness, run_cases
 from mantissa.sim_tb.mutants import Mutant, make
 from mantissa.sim_tb.mutate import failures, mutate
 from mantissa.sim_tb.steps import Plan, verify
+from mantissa.sim_tb.unreachable import Unreachable
 
 FOLDER = Path(__file__).parent.parent / "build" / "verify"
 
@@ -61,6 +63,35 @@ def test_equivalent():
     prover = Prover(design, [*same, *other])
     assert any(prover.equivalent(mutant) for mutant in same)
     assert [mutant for mutant in other if prover.equivalent(mutant)] == []
+
+
+def test_efforts():
+    design = find("crossing_x3")
+    made = make(design, folder=FOLDER, count=200)
+    same = [mutant for mutant in made.mutants if mutant.cell == "$flatten\\route.$ge$design.v:421$51" and mutant.port == "Y"]
+    other = [mutant for mutant in made.mutants if mutant.mode == "inv" and mutant.port in ("D", "Y")][:1]
+    prover = Prover(design, [*same, *other])
+    assert same
+    assert not all(prover.equivalent(mutant, effort=0) for mutant in same)
+    assert all(prover.equivalent(mutant, effort=1) for mutant in same)
+    assert [prover.equivalent(mutant) for mutant in other] == [False]
+
+
+@pytest.mark.parametrize(("name", "state", "reached"), [("w", 1, False), ("v", 2, False), ("w", 3, True), ("v", 0, True)])
+def test_unreachable(name, state, reached):
+    """Of a word of two equal bits, and the word one step later."""
+    registers = {"w": z3.BitVec("w", 2), "v": z3.BitVec("v", 2), "x": z3.BitVec("x", 1)}
+    after = {"w": z3.Concat(registers["x"], registers["x"]), "v": registers["w"], "x": z3.BitVec("i", 1)}
+    states = Unreachable(registers, after, z3.BoolVal(True), [], z3.And([register == 0 for register in registers.values()]), ["x"])
+    solver, term = z3.Solver(), registers[name] == state
+    solver.add(term)
+    assert solver.check() == z3.sat
+    assert states.exclude(solver.model(), term) is not reached
+    for clause in states.clauses:
+        begun, step = z3.Solver(), z3.Solver()
+        begun.add(states.begin, z3.Not(clause))
+        step.add(*states.clauses, z3.Not(z3.substitute(clause, *((registers[name], after[name]) for name in after))))
+        assert (begun.check(), step.check()) == (z3.unsat, z3.unsat)
 
 
 def test_weak_stimulus_lets_mutants_survive(monkeypatch):
