@@ -132,7 +132,8 @@ class TableBuild(wiring.Component):
         groups, table_bits = self.tables // self.lanes, ceil_log2(self.tables)
         group_bits = ceil_log2(groups)
         m.submodules.kept = kept = memory.Memory(
-            shape=unsigned(8 * self.tokens * self.lanes), depth=2 * groups * _ELEMENTS, init=[], attrs={"no_rw_check": 1})
+            shape=unsigned(8 * self.tokens * self.lanes), depth=2 * groups * _ELEMENTS, init=[],
+            attrs={"no_rw_check": 1} | ({"ram_style": "block"} if groups > 1 else {}))    # 16 words are what LUT-RAM takes
         m.submodules.steps = rom = memory.Memory(
             shape=data.StructLayout({"byte": 8, "element": 3, "minus": 1}), depth=256,
             init=[{"byte": step.byte, "element": step.element, "minus": step.minus} for step in walk(self.code)])

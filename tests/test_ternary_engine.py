@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mantissa.errors import MantissaError
-from mantissa.fpga.ternary_choice import cheapest, cross_over
+from mantissa.fpga.ternary_choice import ROWS, cheapest, cross_over
 from mantissa.hw.designs_tlmm import pack_planes, ternary_engine, ternary_workload, tlmm_build
 from mantissa.hw.payload import pack
 from mantissa.hw.ternary_engine import PHASES, TernaryEngine
@@ -143,10 +143,34 @@ def test_refused(make, message: str) -> None:
 
 def test_choice() -> None:
     assert cheapest("ecp5", 2560, 2560).structure == "byte_ram"
+    assert cheapest("ecp5", 2560, 2560, block_ram=False).structure == "lut_ram"
     assert cheapest("ecp5", 8, 2560).structure == "dot"
     assert cheapest("ice40", 8, 2560).structure == "dot"
+    assert cheapest("ice40", 2560, 2560, block_ram=False).structure == "dot"
     assert cheapest("ecp5", 8, 2560, structure="byte_ram").structure == "byte_ram"
     points = cross_over("ecp5")
     assert points == sorted(points)
     for rows in (point for point, _ in points[1:]):
         assert cheapest("ecp5", rows - 1, 2560).structure != cheapest("ecp5", rows, 2560).structure
+    exact, biased = (cross_over("ecp5", block_ram=False, exact=exact)[1] for exact in (True, False))
+    assert exact[1] == biased[1] == "lut_ram"
+    assert biased[0] < exact[0]
+
+
+def test_cost_of_a_choice() -> None:
+    """Against the rows, taken one by one."""
+    rows = ROWS["ecp5"]
+    choice = cheapest("ecp5", 2560, 2560)
+    assert (choice.tables, choice.lanes, choice.columns) == (16, 2, 1)
+    assert choice.per_mac == pytest.approx(rows["byte_ram"].per_mac + rows["byte_ram"].builder[2] / 80)
+    few = cheapest("ecp5", 64, 2560, structure="byte_ram")
+    assert few.lanes == few.tables == 16
+    assert few.per_mac == pytest.approx(4 * (rows["byte_ram"].per_mac + rows["byte_ram"].builder[16] / 80))
+    wide = cheapest("ecp5", 256, 2560, 512, structure="byte_ram")
+    assert wide.lanes == wide.tables == 64
+    assert wide.per_mac == pytest.approx(rows["byte_ram"].per_mac + 4 * rows["byte_ram"].builder[16] / 320)
+    assert cheapest("ecp5", 2560, 11, structure="byte_ram").tables == 4
+    shared = cheapest("ecp5", 4096, 4096, 120, block_ram=False, exact=False)
+    assert (shared.tables, shared.lanes, shared.columns) == (2, 2, 12)
+    assert shared.per_mac == pytest.approx((6 + 66 / 72) * (1 + 18 * 12 / 4096))
+    assert cheapest("ecp5", 10, 2560, 16).tables == 8
