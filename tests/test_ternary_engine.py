@@ -11,10 +11,10 @@ import pytest
 
 from mantissa.errors import MantissaError
 from mantissa.fpga.ternary_choice import ROWS, cheapest, cross_over
-from mantissa.hw.designs_tlmm import pack_planes, ternary_engine, ternary_workload, tlmm_build
+from mantissa.hw.designs_tlmm import pack_planes, pack_signs, ternary_engine, ternary_workload, tlmm_build
 from mantissa.hw.payload import pack
 from mantissa.hw.ternary_engine import PHASES, TernaryEngine
-from mantissa.hw.tlmm_build import CODES, TableBuild, address, walk
+from mantissa.hw.tlmm_build import CODES, OFFSET, TableBuild, address, walk
 from mantissa.hw.tlmm_ram import TlmmByteRam
 from mantissa.sim_tb.exhaustive import harness
 from mantissa.ternary import pack_radix3, pack_tq1_0, table
@@ -44,6 +44,25 @@ def test_tables_of_bits(x: list[int]) -> None:
     assert entries == {byte: sum(value for k, value in enumerate(x) if byte >> k & 1) for byte in range(256)}
 
 
+@pytest.mark.parametrize("x", [[-128] * 5, [127, -128, 127, -128, 127], [3, 50, -7, 1, 100]])
+def test_half_tables_of_trits(x: list[int]) -> None:
+    entries, right = written("radix3_half", np.array(x)), table(np.array(x))[0]
+    bytes_ = [address(index, "radix3_half") for index in range(243)]
+    assert len(set(bytes_)) == 243
+    assert {byte & 127 for byte in bytes_} | {CODES["radix3_half"].nothing} == set(entries)
+    assert [(entries[byte & 127] - OFFSET) * (-1 if byte >> 7 else 1) for byte in bytes_] == right.tolist()
+
+
+@pytest.mark.parametrize("x", [[-128] * 8, [-128] * 7 + [127], [1, 2, 4, 8, 16, 32, 64, -128]])
+def test_half_tables_of_signs(x: list[int]) -> None:
+    entries = written("signs_half", np.array(x))
+    bytes_ = [address(plane, "signs_half") for plane in range(256)]
+    assert sorted(bytes_) == list(range(256))
+    assert len(entries) == 128
+    assert [(entries[byte & 127] - OFFSET) * (-1 if byte >> 7 else 1) for byte in bytes_] == [
+        sum(value if plane >> k & 1 else -value for k, value in enumerate(x)) for plane in range(256)]
+
+
 def test_addresses_are_the_files() -> None:
     trits = np.random.default_rng(0).integers(-1, 2, (1, 256)).astype(np.int8)
     strided = trits[0, :160].reshape(5, 32).T                # TQ1_0 has the weights of a byte 32 apart
@@ -53,10 +72,12 @@ def test_addresses_are_the_files() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_walk_comes_back_to_nothing(code: str) -> None:
     steps = walk(code)
+    assert len(steps) == (128 if code == "radix3_half" else 256)
+    if steps[0].clear:
+        return
     total = np.zeros(9, np.int64)
     for step in steps:
         total[step.element] += -1 if step.minus else 1
-    assert len(steps) == 256
     assert not total[:CODES[code].group].any()
 
 
@@ -74,6 +95,44 @@ def test_layer_and_its_cycles(shape: tuple[int, int], tokens: int) -> None:
     run = model.run({port: pack(layout, streams[port]) for port, layout in model.inputs.items()},
                     {port: len(rows) for port, rows in want.items()}, want=want)
     assert run.cycles <= len(streams["i"]["data"]) + 20 + 256 + 20 * (len(words) + 2)
+
+
+def test_half_tables_take_half_the_cycles() -> None:
+    """As many lanes as full tables would want for twice the rows."""
+    design = ternary_engine(4, lanes=2, rows=512, tiles=16, code="radix3_half")
+    streams = ternary_workload(design, [(256, 200)])
+    model = harness(design, folder=FOLDER, optimize=0)
+    golden = design.golden(streams)
+    want = {port: pack(layout, golden[port]) for port, layout in model.outputs.items()}
+    run = model.run({port: pack(layout, streams[port]) for port, layout in model.inputs.items()},
+                    {port: len(rows) for port, rows in want.items()}, want=want)
+    assert run.cycles <= len(streams["i"]["data"]) + 20 + 256 + 20 * (10 + 2)
+
+
+@pytest.mark.parametrize(("code", "planes"), [("radix3_half", 1), ("signs_half", 1), ("signs_half", 3)])
+def test_half_tables_multiply(code: str, planes: int) -> None:
+    """Golden sums against a product of the weights that were packed here."""
+    design = ternary_engine(2, code=code, planes=planes, acc_bits=20)
+    rng = np.random.default_rng(1)
+    x = rng.integers(-128, 128, 10 if code == "radix3_half" else 16)
+    if code == "radix3_half":
+        weights = rng.integers(-1, 2, (40, 10))
+        index = (weights.reshape(40, 2, 5) + 1) @ 3 ** np.arange(5)
+        packed = np.vectorize(lambda n: address(int(n), code))(index)
+    else:
+        weights = 2 * rng.integers(0, 1 << planes, (40, 16)) + 1 - (1 << planes)
+        packed = pack_signs(weights, planes, 2).reshape(-1, 2)
+    words = np.array([int(low) | int(high) << 8 for low, high in packed])
+    streams = {"i_command": {"address": np.zeros(1, np.int64), "last_row": np.array([39]), "last_tile": np.zeros(1, np.int64)},
+               "i_x": {"x": x[:, None]}, "i": {"data": words, "last": 0 * words, "error": 0 * words}}
+    assert design.golden(streams)["o"]["sums"].ravel().tolist() == (weights @ x).tolist()
+
+
+def test_odd_numbers_of_integers() -> None:
+    integers = np.arange(-8, 8).reshape(2, 8)
+    packed = pack_signs(2 * integers + 1, 4, 1)[0, :, 0]
+    planes = pack_planes(integers, 4, 1)[0, :, 0] ^ np.tile([255, 0, 0, 0], 2)
+    assert packed.tolist() == [address(int(plane), "signs_half") for plane in planes]
 
 
 def test_planes_are_the_weights() -> None:
@@ -122,9 +181,13 @@ def test_phases_add_up() -> None:
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: TableBuild(3), "Tables must be a power of two of at most 64, not 3"),
     (lambda: TableBuild(2, lanes=4), "Lanes of a table build must be a power of two of at most 2, not 4"),
-    (lambda: TableBuild(2, code="tl2"), "Code of a table must be one of radix3, tq1_0, bits, not 'tl2'"),
+    (lambda: TableBuild(2, code="tl2"), "Code of a table must be one of radix3, tq1_0, bits, radix3_half, signs_half, not 'tl2'"),
     (lambda: TlmmByteRam(2, ports=3), "Ports of a table must be 1 or 2, not 3"),
     (lambda: TlmmByteRam(2, tag=-1), "Tag must be an integer of at least 0, not -1"),
+    (lambda: TlmmByteRam(2, cells=1), "Cells must be True or False, not 1"),
+    (lambda: TernaryEngine(planes=2, code="radix3_half"), "Planes must be 1 to 4 of bits and 1 of trits, not 2"),
+    (lambda: TernaryEngine(planes=5, code="signs_half"), "Planes must be 1 to 4 of bits and 1 of trits, not 5"),
+    (lambda: TernaryEngine(acc_bits=16, planes=3, code="signs_half"), "Bits of a sum must be an integer of at least 17, not 16"),
     (lambda: TernaryEngine(tables=32), "Tables of an engine must be one of 1, 2, 4, 8, 16, not 32"),
     (lambda: TernaryEngine(planes=2), "Planes must be 1 to 4 of bits and 1 of trits, not 2"),
     (lambda: TernaryEngine(rows=16), "Rows must be more than the 16 words of a burst, not 16"),
