@@ -113,14 +113,15 @@ def _lookups(tables: int, tokens: int, lanes: int, code: str, ports: int, tag: i
 
 
 def tlmm_byte_ram(tables: int, *, tokens: int = 1, lanes: int = 1, code: str = "radix3", ports: int = 1, tag: int = 0,
-                  cells: bool = True) -> Design:
+                  spare: int = 0, cells: bool = True) -> Design:
     """Entry of a :class:`TlmmByteRam`."""
-    params: dict[str, Any] = {"tables": tables, "tokens": tokens, "lanes": lanes, "code": code, "ports": ports, "tag": tag, "cells": cells}
+    params: dict[str, Any] = {"tables": tables, "tokens": tokens, "lanes": lanes, "code": code, "ports": ports, "tag": tag, "spare": spare,
+                              "cells": cells}
     about, fused = CODES[code], CODES[code].half and cells
     weights = "ternary" if about.group == GROUP else "int1"
     return Design(
         name=f"tlmm_byte_ram_{tables}x{tokens}" + f"_{lanes}" * (lanes > 1) + f"_{code}" * (code != "radix3") + "_dual" * (ports == 2)
-             + "_portable" * (not cells),
+             + f"_spare{spare}" * (spare > 0) + "_portable" * (not cells),
         summary=f"Sums of {about.group * tables} activations of {tokens} vectors under {weights} weights, bytes address "
                 + "half " * about.half + "tables in " + "true dual-port " * (ports == 2) + "block RAM",
         params={**params, "dsp": False}, component=partial(TlmmByteRam, **params), family="ecp5" if fused else None,
@@ -270,8 +271,9 @@ def ternary_engine(tables: int, **structure: Any) -> Design:
     weights = "ternary" if CODES[made.code].group == GROUP else f"INT{made.planes}"
     kind = f"odd numbers of {made.planes} signs" if made.code == "signs_half" else weights
     name = f"{weights.lower()}_engine_{tables}x{made.tokens}_{made.lanes}" + f"_{made.code}" * (made.code not in ("radix3", "bits"))
+    name += f"_counted{made.counters}" * (made.counters > 0) + f"_spare{made.spare}" * (made.spare > 0)
     return Design(
-        name=name + f"_counted{made.counters}" * (made.counters > 0) + ("" if made.cells else "_portable"),
+        name=name + ("" if made.cells else "_portable"),
         family="ecp5" if made.cells else None, twin=partial(TernaryEngine, **{**params, "cells": False}) if made.cells else None,
         summary=f"Matrix of {kind} times {made.tokens} int8 vectors by {'half-' * CODES[made.code].half}table lookup, weights straight "
                 "from a memory's port",
@@ -287,8 +289,8 @@ DESIGNS: tuple[Design, ...] = (
     tlmm_build(2, tokens=2), tlmm_build(1, code="tq1_0", cells=False), tlmm_build(2, lanes=2, code="bits"),
     tlmm_build(2, code="radix3_half"), tlmm_build(1, code="signs_half", cells=False),
     tlmm_byte_ram(4), tlmm_byte_ram(2, tokens=2, lanes=2, ports=2),
-    tlmm_byte_ram(4, lanes=2, code="radix3_half"), tlmm_byte_ram(2, tokens=2, code="signs_half", ports=2, cells=False),
+    tlmm_byte_ram(4, code="radix3_half", spare=1), tlmm_byte_ram(2, tokens=2, code="signs_half", ports=2, cells=False),
     ternary_engine(2, **_SMALL), ternary_engine(2, tokens=2, lanes=2, code="tq1_0", cells=False, **_SMALL),
     ternary_engine(1, code="bits", planes=2, **_SMALL), ternary_engine(1, code="bits", planes=4, cells=False, **_SMALL),
-    ternary_engine(2, code="radix3_half", **_SMALL), ternary_engine(1, code="signs_half", planes=2, cells=False, **_SMALL),
+    ternary_engine(2, code="radix3_half", spare=2, **_SMALL), ternary_engine(1, code="signs_half", planes=2, cells=False, **_SMALL),
 )

@@ -13,7 +13,7 @@ from .count_up import count_up, loaded
 from .memory_port import WIDTHS, answer_layout, request_layout
 from .stream import check_positive
 from .tlmm_build import CODES, TableBuild, check_code, check_power
-from .tlmm_ram import TlmmByteRam, sum_bits
+from .tlmm_ram import TlmmByteRam, check_spare, sum_bits
 
 __all__ = ["PHASES", "TernaryEngine", "command_layout"]
 
@@ -75,6 +75,8 @@ class TernaryEngine(wiring.Component):
         most weight first; activations are eight a table.
     counters
         Bits of counters of the :data:`PHASES` of commands' cycles, 0 for none. They wrap.
+    spare
+        As of :class:`~.tlmm_ram.TlmmByteRam`.
     cells
         Whether to instantiate the ECP5's carry cells, or their description.
 
@@ -100,7 +102,7 @@ class TernaryEngine(wiring.Component):
 
     def __init__(self, *, tables: int = 8, tokens: int = 1, lanes: int = 1, rows: int = 4096, tiles: int = 256, acc_bits: int = 24,
                  address_bits: int = 24, length_bits: int = 4, code: str = "radix3", planes: int = 1, counters: int = 0,
-                 cells: bool = True) -> None:
+                 spare: int = 0, cells: bool = True) -> None:
         check_power("Tables", tables)
         if 8 * tables not in WIDTHS:
             raise ValueError(f"Tables of an engine must be one of {', '.join(str(bits // 8) for bits in WIDTHS)}, not {tables}")
@@ -117,6 +119,7 @@ class TernaryEngine(wiring.Component):
         if not isinstance(planes, int) or not 1 <= planes <= (1 if CODES[code].group == GROUP else 4):
             raise ValueError(f"Planes must be 1 to 4 of bits and 1 of trits, not {planes!r}")
         self.planes = planes
+        self.spare = check_spare(spare)
         self.cells = cells
         self.acc_bits = check_positive("Bits of a sum", acc_bits, sum_bits(tables, code) + planes - (code != "signs_half"))
         self.counters = check_positive("Bits of counters", counters, 0)
@@ -136,7 +139,7 @@ class TernaryEngine(wiring.Component):
         m = Module()
         shape = {"tokens": self.tokens, "lanes": self.lanes, "code": self.code}
         m.submodules.build = build = TableBuild(self.tables, **shape, cells=self.cells)
-        m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size, cells=self.cells)
+        m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size, spare=self.spare, cells=self.cells)
         wiring.connect(m, wiring.flipped(self.i_x), build.i)
         wiring.connect(m, build.o, lookup.i_table)
         issuing, looking, begin = self.issuing, self.looking, self.begin

@@ -1,9 +1,10 @@
 """Ternary dot products by tables in block RAM that the packed byte addresses."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from .array_widths import delayed, levels, pipelined_sum
 from .carry import Chain, Term, plain
@@ -11,9 +12,15 @@ from .stream import check_positive
 from .ternary_tree import Word, check_flag, total
 from .tlmm_build import CODES, OFFSET, check_code, check_power, entry_layout, entry_shape
 
-__all__ = ["TlmmByteRam", "sum_bits"]
+__all__ = ["TlmmByteRam", "check_spare", "sum_bits"]
 
 _SHARED = 4                                                 # tables whose first adders share a carry chain
+
+
+def check_spare(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2:
+        raise ValueError(f"Spare address bits of a table must be 0, 1 or 2, not {value!r}")
+    return value
 
 
 def sum_bits(tables: int, code: str = "radix3") -> int:
@@ -45,6 +52,10 @@ class TlmmByteRam(wiring.Component):
         through one of its ports, in cycles in which nothing is looked up.
     tag
         Bits that go along with a lookup.
+    spare
+        0, 1 or 2 more bits of a block RAM's address, which pick out a table: it looks up where they are its own, and what is meant for
+        others goes past. So many bits of an entry's table are not compared. Of one token, 512 entries leave one such bit in an ECP5's
+        block RAM, and 256 leave two.
     cells
         Whether negatives of half tables are made inside the ECP5's carry cells, or before the registers of the entries.
 
@@ -62,7 +73,7 @@ class TlmmByteRam(wiring.Component):
     o: stream.Interface
 
     def __init__(self, tables: int, *, tokens: int = 1, lanes: int = 1, code: str = "radix3", ports: int = 1,
-                 tag: int = 0, cells: bool = True) -> None:
+                 tag: int = 0, spare: int = 0, cells: bool = True) -> None:
         self.tables = check_power("Tables", tables)
         self.tokens = check_positive("Tokens", tokens)
         self.lanes = check_power("Lanes of a table build", lanes, self.tables)
@@ -71,6 +82,7 @@ class TlmmByteRam(wiring.Component):
             raise ValueError(f"Ports of a table must be 1 or 2, not {ports!r}")
         self.ports = ports
         self.tag = check_positive("Tag", tag, 0)
+        self.spare = min(check_spare(spare), ceil_log2(tables // lanes))
         self.cells = check_flag("Cells", cells)
         self.half = CODES[code].half
         rider = {"tag": tag} if tag else {}
@@ -137,17 +149,18 @@ class TlmmByteRam(wiring.Component):
         """Entries of table ``t`` at its bytes: of every token, then at the next output's."""
         groups, bits = self.tables // self.lanes, CODES[self.code].address_bits
         m.submodules[f"table_{t}"] = store = memory.Memory(
-            shape=data.ArrayLayout(entry_shape(self.code), self.tokens), depth=2 << bits, init=[], attrs={"no_rw_check": 1})
+            shape=data.ArrayLayout(entry_shape(self.code), self.tokens), depth=2 << bits + self.spare, init=[], attrs={"no_rw_check": 1})
         write, reads = store.write_port(), [store.read_port(transparent_for=()) for _ in range(self.ports)]
         entry = self.i_table.p
         first = t // groups * self.tokens
-        where = Cat(entry.byte, written)
-        m.d.comb += [write.en.eq(stores & (entry.table == t % groups if groups > 1 else 1)), write.addr.eq(where),
+        others, own = (entry.table, t % groups) if groups > 1 else (Const(0, 0), 0)
+        where, mine = Cat(entry.byte, written, others[:self.spare]), Cat(page, Const(own, self.spare))
+        m.d.comb += [write.en.eq(stores & (others[self.spare:] == own >> self.spare)), write.addr.eq(where),
                      *(write.data[b].eq(entry.sums[first + b]) for b in range(self.tokens))]
         for n, read in enumerate(reads):
-            m.d.comb += [read.en.eq(advance), read.addr.eq(Cat(self.i.p.bytes[n * self.tables + t][:bits], page))]
+            m.d.comb += [read.en.eq(advance), read.addr.eq(Cat(self.i.p.bytes[n * self.tables + t][:bits], mine))]
         if self.ports == 2:                                  # one address, so that the write shares the first one's port
-            shared = Signal(bits + 1, name=f"address_{t}")
-            m.d.comb += [shared.eq(Mux(stores, where, Cat(self.i.p.bytes[t][:bits], page))), write.addr.eq(shared),
+            shared = Signal(bits + 1 + self.spare, name=f"address_{t}")
+            m.d.comb += [shared.eq(Mux(stores, where, Cat(self.i.p.bytes[t][:bits], mine))), write.addr.eq(shared),
                          reads[0].addr.eq(shared), reads[0].en.eq(advance & ~stores)]
         return [read.data[b] for read in reads for b in range(self.tokens)]

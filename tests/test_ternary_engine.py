@@ -184,6 +184,8 @@ def test_phases_add_up() -> None:
     (lambda: TableBuild(2, code="tl2"), "Code of a table must be one of radix3, tq1_0, bits, radix3_half, signs_half, not 'tl2'"),
     (lambda: TlmmByteRam(2, ports=3), "Ports of a table must be 1 or 2, not 3"),
     (lambda: TlmmByteRam(2, tag=-1), "Tag must be an integer of at least 0, not -1"),
+    (lambda: TlmmByteRam(2, spare=3), "Spare address bits of a table must be 0, 1 or 2, not 3"),
+    (lambda: TernaryEngine(spare=-1), "Spare address bits of a table must be 0, 1 or 2, not -1"),
     (lambda: TlmmByteRam(2, cells=1), "Cells must be True or False, not 1"),
     (lambda: TernaryEngine(planes=2, code="radix3_half"), "Planes must be 1 to 4 of bits and 1 of trits, not 2"),
     (lambda: TernaryEngine(planes=5, code="signs_half"), "Planes must be 1 to 4 of bits and 1 of trits, not 5"),
