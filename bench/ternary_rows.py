@@ -22,11 +22,13 @@ def measured(family: str) -> dict[str, object]:
     fused = family == "ecp5"
     rows = {"dot": dot(*luteq(*(ternary_dot(24, exact, fused) for exact in (True, False))), fused=fused)}
     if "lut_ram" in ROWS[family]:
-        few, many = ([*luteq(*(tlmm_lut_ram(2, n, exact=exact, fused=fused) for exact in (True, False)))] for n in (8, 16))
+        few, many = (luteq(*(tlmm_lut_ram(2, n, exact=exact, fused=fused) for exact in (True, False))) for n in (8, 16))
         exact, biased = ((high - low) / 8 for low, high in zip(few, many, strict=True))
         rows["lut_ram"] = lut_ram(exact, biased, many[0] - 16 * exact, fused=fused)
-    builders = (tlmm_build(16, lanes=1 << n, cells=fused) for n in range(5))
-    rows["byte_ram"] = byte_ram(*luteq(tlmm_byte_ram(16, lanes=2), *builders), fused=fused)
+    for name, code, spare in (("byte_ram", "radix3", 1), ("byte_half", "radix3_half", 2)):
+        lookup = tlmm_byte_ram(16, lanes=2, code=code, spare=0 if family == "ice40" else spare, cells=fused)
+        builders = (tlmm_build(16, lanes=1 << n, code=code, cells=fused) for n in range(5))
+        rows[name] = byte_ram(*luteq(lookup, *builders), half=name == "byte_half", fused=fused)
     return rows
 
 

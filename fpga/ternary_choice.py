@@ -1,8 +1,8 @@
 """Which structure multiplies a ternary matrix for the fewest look-up tables, by rows of measured cost.
 
-A table is shared by all rows of a tile and must be built for it. The engine in block RAM builds tables while others are looked up, an entry
-a cycle: with ``N`` rows a builder fills ``N / 256`` tables. Tables in LUT-RAM are built between lookups, all at once, and serve several
-rows a cycle. So few rows want no tables, many want large ones.
+A table is shared by all rows of a tile and must be built for it. The engine in block RAM builds tables while others are looked up, an
+entry a cycle: with ``N`` rows a builder fills ``N / 256`` tables, half ones twice as many. Tables in LUT-RAM are built between lookups,
+all at once, and serve several rows a cycle. So few rows want no tables, many want large ones.
 """
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..errors import MantissaError
 
 __all__ = ["STRUCTURES", "Choice", "Row", "byte_ram", "cheapest", "cross_over", "dot", "lut_ram"]
 
-STRUCTURES = ("dot", "lut_ram", "byte_ram")
-_BITS = {"dot": 2, "lut_ram": 5, "byte_ram": 8}             # of a code, which is a product, a table or a table
-_GROUP = {"dot": 1, "lut_ram": 3, "byte_ram": 5}            # products of a code
+STRUCTURES = ("dot", "lut_ram", "byte_ram", "byte_half")
+_BITS = {"dot": 2, "lut_ram": 5, "byte_ram": 8, "byte_half": 8}             # of a code, which is a product or a table's
+_GROUP = {"dot": 1, "lut_ram": 3, "byte_ram": 5, "byte_half": 5}            # products of a code
+_WALK = {"byte_ram": 256, "byte_half": 128}                 # cycles of a table in block RAM
 _SET = 2                                                    # tables of a unit in LUT-RAM
 _BETWEEN = 18                                               # cycles between its tiles
-_WALK = 256                                                 # cycles of a table in block RAM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +55,27 @@ def lut_ram(exact: float, biased: float, rest: float, fused: bool = False) -> Ro
     return Row(per_mac=exact / 6, biased=biased / 6, builder={_SET: rest}, source=f"{name}, n of 8 and 16, and with exact=False")
 
 
-def byte_ram(lookup: float, *builders: float, fused: bool = False) -> Row:
+def byte_ram(lookup: float, *builders: float, half: bool = False, fused: bool = False) -> Row:
     """Row of what lookups in 16 tables take, and builders of these, of 1, 2, 4, 8 and 16 lanes."""
-    name = "tlmm_build(16, lanes=n{}), n of 1 to 16".format("" if fused else ", cells=False")
+    code, cells = ', code="radix3_half"' * half, "" if fused else ", cells=False"
     return Row(per_mac=lookup / 80, biased=lookup / 80, builder={1 << n: cost for n, cost in enumerate(builders)},
-               source=f"tlmm_byte_ram(16, lanes=2) and {name}")
+               source=f"tlmm_byte_ram(16, lanes=2{code}{cells}), spare={2 if half else 1} but on iCE40; "
+                      f"tlmm_build(16, lanes=n{code}{cells}), n of 1 to 16")
 
 
 ROWS: dict[str, dict[str, Row]] = {
     "ecp5": {"dot": dot(285, 273, fused=True), "lut_ram": lut_ram(48, 36, 66, fused=True),
-             "byte_ram": byte_ram(219, 49, 62, 85, 138, 371, fused=True)},
-    "gowin": {"dot": dot(456, 442), "lut_ram": lut_ram(68, 56, 82), "byte_ram": byte_ram(214, 56, 76, 114, 195, 482)},
-    "ice40": {"dot": dot(410, 397), "byte_ram": byte_ram(216, 56, 76, 116, 198, 363)},
-    "nexus": {"dot": dot(511, 495), "lut_ram": lut_ram(72, 58, 85), "byte_ram": byte_ram(249, 62, 86, 129, 223, 535)},
+             "byte_ram": byte_ram(211, 49, 62, 85, 138, 371, fused=True),
+             "byte_half": byte_ram(211, 48, 59, 85, 136, 370, half=True, fused=True)},
+    "gowin": {"dot": dot(456, 442), "lut_ram": lut_ram(68, 56, 82),
+              "byte_ram": byte_ram(206, 56, 76, 114, 195, 482),
+              "byte_half": byte_ram(396, 55, 74, 113, 194, 480, half=True)},
+    "ice40": {"dot": dot(410, 397),
+              "byte_ram": byte_ram(216, 56, 76, 116, 198, 363),
+              "byte_half": byte_ram(386, 56, 76, 119, 205, 377, half=True)},
+    "nexus": {"dot": dot(511, 495), "lut_ram": lut_ram(72, 58, 85),
+              "byte_ram": byte_ram(241, 62, 86, 129, 223, 535),
+              "byte_half": byte_ram(436, 62, 83, 129, 221, 534, half=True)},
 }
 """Rows by family, as ``bench/ternary_rows.py`` measures them; the sources are functions of ``mantissa.hw.designs_ternary`` and
 ``mantissa.hw.designs_tlmm``."""
@@ -93,12 +101,12 @@ def _choices(structure: str, row: Row, rows: int, columns: int, width: int, per_
     codes = max(1, width // _BITS[structure])
     if structure == "dot":
         return [Choice(structure=structure, tables=min(codes, columns), lanes=0, group=group, columns=1, per_mac=per_mac)]
-    if structure == "byte_ram":
+    if structure in _WALK:
         tables = 1 << min(codes.bit_length() - 1, (ceil(columns / group) - 1).bit_length())
-        lanes = min(tables, 1 << (ceil(tables * _WALK / rows) - 1).bit_length())
+        lanes = min(tables, 1 << (ceil(tables * _WALK[structure] / rows) - 1).bit_length())
         most = max(row.builder)                             # more lanes are several builders
         builder = row.builder[min(lanes, most)] * max(1, lanes // most)
-        slowed = max(1.0, _WALK * tables / (lanes * rows))
+        slowed = max(1.0, _WALK[structure] * tables / (lanes * rows))
         return [Choice(structure=structure, tables=tables, lanes=lanes, group=group, columns=1,
                        per_mac=(per_mac + builder / (tables * group)) * slowed)]
     made = []
@@ -132,7 +140,7 @@ def cheapest(family: str, rows: int, columns: int, width: int = 128, *, structur
     known = ROWS[family]
     if structure is not None and structure not in known:
         raise MantissaError(f"Structure {structure} must be on a family with LUT-RAM, not on {family}")
-    names = [structure] if structure else [name for name in known if block_ram or name != "byte_ram"]
+    names = [structure] if structure else [name for name in known if block_ram or name not in _WALK]
     made = [choice for name in names
             for choice in _choices(name, known[name], rows, columns, width, known[name].per_mac if exact else known[name].biased)]
     return min(made, key=lambda choice: choice.per_mac)

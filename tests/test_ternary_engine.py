@@ -197,7 +197,7 @@ def test_phases_add_up() -> None:
     (lambda: TernaryEngine(acc_bits=12), "Bits of a sum must be an integer of at least 14, not 12"),
     (lambda: cheapest("ecp5", 0, 10), "Rows must be a positive integer, not 0"),
     (lambda: cheapest("ecp6", 10, 10), "Family must be one of ecp5, gowin, ice40, nexus, not 'ecp6'"),
-    (lambda: cheapest("ecp5", 10, 10, structure="tables"), "Structure must be one of dot, lut_ram, byte_ram, not 'tables'"),
+    (lambda: cheapest("ecp5", 10, 10, structure="tables"), "Structure must be one of dot, lut_ram, byte_ram, byte_half, not 'tables'"),
     (lambda: cheapest("ice40", 10, 10, structure="lut_ram"), "Structure lut_ram must be on a family with LUT-RAM, not on ice40"),
 ])
 def test_refused(make, message: str) -> None:
@@ -207,7 +207,9 @@ def test_refused(make, message: str) -> None:
 
 
 def test_choice() -> None:
-    assert cheapest("ecp5", 2560, 2560).structure == "byte_ram"
+    assert cheapest("ecp5", 2560, 2560).structure == "byte_half"
+    assert cheapest("gowin", 2560, 2560).structure == "byte_ram"
+    assert cheapest("gowin", 128, 2560).structure == "byte_half"
     assert cheapest("ecp5", 2560, 2560, block_ram=False).structure == "lut_ram"
     assert cheapest("ecp5", 8, 2560).structure == "dot"
     assert cheapest("ice40", 8, 2560).structure == "dot"
@@ -225,9 +227,12 @@ def test_choice() -> None:
 def test_cost_of_a_choice() -> None:
     """Against the rows, taken one by one."""
     rows = ROWS["ecp5"]
-    choice = cheapest("ecp5", 2560, 2560)
+    choice = cheapest("ecp5", 2560, 2560, structure="byte_ram")
     assert (choice.tables, choice.lanes, choice.columns) == (16, 2, 1)
     assert choice.per_mac == pytest.approx(rows["byte_ram"].per_mac + rows["byte_ram"].builder[2] / 80)
+    half = cheapest("ecp5", 2560, 2560)
+    assert (half.tables, half.lanes, half.columns) == (16, 1, 1)
+    assert half.per_mac == pytest.approx(rows["byte_half"].per_mac + rows["byte_half"].builder[1] / 80)
     few = cheapest("ecp5", 64, 2560, structure="byte_ram")
     assert few.lanes == few.tables == 16
     assert few.per_mac == pytest.approx(4 * (rows["byte_ram"].per_mac + rows["byte_ram"].builder[16] / 80))
