@@ -14,14 +14,16 @@ from ..design import Design, Streams
 from ..ternary import GROUP, unpack_radix3
 from ..ternary_tiles import tile
 from .ternary_engine import TernaryEngine
-from .tlmm_build import CODES, TableBuild, address, walk
+from .tlmm_build import CODES, OFFSET, TableBuild, address, walk
 from .tlmm_ram import TlmmByteRam
 
-__all__ = ["DESIGNS", "pack_planes", "ternary_engine", "ternary_workload", "tlmm_build", "tlmm_byte_ram"]
+__all__ = ["DESIGNS", "pack_planes", "pack_signs", "ternary_engine", "ternary_workload", "tlmm_build", "tlmm_byte_ram"]
 
-_FROM = np.zeros(256, np.uint8)                             # radix-3 byte of a byte of TQ1_0
-_TO = np.array([address(index, "tq1_0") for index in range(243)], np.uint8)
-_FROM[_TO] = np.arange(243)
+_TO = {code: np.array([address(index, code) for index in range(3 ** GROUP if about.group == GROUP else 256)], np.uint8)
+       for code, about in CODES.items()}
+_FROM = {code: np.zeros(256, np.uint8) for code in CODES}   # radix-3 byte, or plane, of a byte of the code
+for _code, _bytes in _TO.items():
+    _FROM[_code][_bytes] = np.arange(len(_bytes))
 
 
 def _activations(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -36,9 +38,12 @@ def _build(tables: int, lanes: int, code: str, streams: Streams) -> Streams:
     x = np.asarray(streams["i"]["x"], np.int64)
     tokens, groups, size = x.shape[1], tables // lanes, CODES[code].group
     sets = x.reshape(-1, lanes, groups, size, tokens).transpose(0, 2, 1, 4, 3)
-    signs = np.zeros((len(steps), size + 1), np.int64)       # after the last activation there is nothing
-    signs[np.arange(len(steps)), [step.element for step in steps]] = [1 - 2 * step.minus for step in steps]
-    sums = np.einsum("sgpbe,ne->sgnpb", sets, np.cumsum(signs, axis=0)[:, :size]).reshape(-1, lanes * tokens)
+    times = np.zeros((len(steps), size + 1), np.int64)       # after the last activation there is nothing
+    for n, step in enumerate(steps):
+        times[n] = times[n - 1]
+        times[n, step.element] += (1 - 2 * step.minus) << step.double
+        times[n] *= not step.clear
+    sums = np.einsum("sgpbe,ne->sgnpb", sets, times[:, :size]).reshape(-1, lanes * tokens) + OFFSET * CODES[code].half
     last = np.zeros((len(sets), groups, len(steps)), np.int64)
     last[:, -1, -1] = 1
     table = {"table": np.tile(np.repeat(np.arange(groups), len(steps)), len(sets))} if groups > 1 else {}
@@ -59,10 +64,10 @@ def tlmm_build(tables: int, **structure: Any) -> Design:
         stimulus=lambda rng: {"i": {"x": _activations(rng, 4, CODES[code].group * tables, tokens).reshape(-1, tokens)}})
 
 
-def _lookup(tables: int, tokens: int, lanes: int, ports: int, streams: Streams) -> Streams:
+def _lookup(tables: int, tokens: int, lanes: int, code: str, ports: int, streams: Streams) -> Streams:
     """Sets of entries as they are written, and as each is looked up."""
-    entries, i = streams["i_table"], streams["i"]
-    kept = np.zeros((2, tables, 256, tokens), np.int64)
+    entries, i, half = streams["i_table"], streams["i"], CODES[code].half
+    kept = np.zeros((2, tables, 1 << CODES[code].address_bits, tokens), np.int64)
     groups = tables // lanes
     out, at, begin = [], 0, 0
     for n, end in enumerate(np.flatnonzero(i["last"])):
@@ -72,20 +77,27 @@ def _lookup(tables: int, tokens: int, lanes: int, ports: int, streams: Streams) 
             kept[n % 2, table::groups, entries["byte"][k]] = np.reshape(entries["sums"][k], (lanes, tokens))
         at = stop
         chosen = np.reshape(i["bytes"][begin:end + 1], (-1, ports, tables))
-        out.append(kept[n % 2][np.arange(tables), chosen].sum(axis=2).reshape(len(chosen), -1))
+        if half:
+            negative = (chosen >> 7)[..., None]
+            found = (kept[n % 2][np.arange(tables), chosen & 127] - OFFSET) * (1 - 2 * negative)
+            out.append((found.sum(axis=2) - negative[:, :, -1]).reshape(len(chosen), -1))
+        else:
+            out.append(kept[n % 2][np.arange(tables), chosen].sum(axis=2).reshape(len(chosen), -1))
         begin = end + 1
     tag = {"tag": np.asarray(i["tag"])} if "tag" in i else {}
-    return {"o": {"sums": np.concatenate(out), **tag}}
+    carry = {"carry": (np.reshape(i["bytes"], (-1, ports, tables))[:, :, -1] >> 7) @ (1 << np.arange(ports))} if half else {}
+    return {"o": {"sums": np.concatenate(out), **carry, **tag}}
 
 
-def _lookups(tables: int, tokens: int, lanes: int, ports: int, tag: int, rng: np.random.Generator) -> Streams:
+def _lookups(tables: int, tokens: int, lanes: int, code: str, ports: int, tag: int, rng: np.random.Generator) -> Streams:
     """Four sets: two of every entry, which are looked up at every byte, and two of a few entries and lookups."""
-    groups = tables // lanes
-    order = [np.repeat(np.arange(groups), 256)] * 2 + [np.arange(groups), np.arange(groups)]
-    byte = [np.tile(rng.permutation(256), groups), np.tile(np.arange(256), groups), rng.integers(0, 256, groups), np.full(groups, 255)]
+    groups, size, half = tables // lanes, 1 << CODES[code].address_bits, CODES[code].half
+    order = [np.repeat(np.arange(groups), size)] * 2 + [np.arange(groups), np.arange(groups)]
+    byte = [np.tile(rng.permutation(size), groups), np.tile(np.arange(size), groups), rng.integers(0, size, groups),
+            np.full(groups, size - 1)]
     count = sum(map(len, order))
     sums = rng.integers(-640, 641, (count, lanes * tokens))
-    sums = np.where(rng.random((count, 1)) < 0.1, rng.choice([-1024, 1023], sums.shape), sums)
+    sums = np.where(rng.random((count, 1)) < 0.1, rng.choice([-1024, 1023], sums.shape), sums) + OFFSET * half
     last = np.zeros(count, np.int64)
     last[np.cumsum([len(part) for part in order]) - 1] = 1
     looks = [256, 300, 1, 7]
@@ -100,21 +112,28 @@ def _lookups(tables: int, tokens: int, lanes: int, ports: int, tag: int, rng: np
             "i": {"bytes": bytes_, "last": ends, **rider}}
 
 
-def tlmm_byte_ram(tables: int, *, tokens: int = 1, lanes: int = 1, ports: int = 1, tag: int = 0) -> Design:
+def tlmm_byte_ram(tables: int, *, tokens: int = 1, lanes: int = 1, code: str = "radix3", ports: int = 1, tag: int = 0,
+                  spare: int = 0, cells: bool = True) -> Design:
     """Entry of a :class:`TlmmByteRam`."""
-    params: dict[str, Any] = {"tables": tables, "tokens": tokens, "lanes": lanes, "ports": ports, "tag": tag}
+    params: dict[str, Any] = {"tables": tables, "tokens": tokens, "lanes": lanes, "code": code, "ports": ports, "tag": tag, "spare": spare,
+                              "cells": cells}
+    about, fused = CODES[code], CODES[code].half and cells
+    weights = "ternary" if about.group == GROUP else "int1"
     return Design(
-        name=f"tlmm_byte_ram_{tables}x{tokens}" + f"_{lanes}" * (lanes > 1) + "_dual" * (ports == 2),
-        summary=f"Sums of {GROUP * tables} activations of {tokens} vectors under ternary weights, bytes address tables in "
-                + ("true dual-port " if ports == 2 else "") + "block RAM",
-        params={**params, "dsp": False}, component=partial(TlmmByteRam, **params), golden=partial(_lookup, tables, tokens, lanes, ports),
-        stimulus=partial(_lookups, tables, tokens, lanes, ports, tag), macs={"int8*ternary": GROUP * tables * tokens * ports},
-        workload=partial(_steady, tables, tokens, lanes, ports, tag))
+        name=f"tlmm_byte_ram_{tables}x{tokens}" + f"_{lanes}" * (lanes > 1) + f"_{code}" * (code != "radix3") + "_dual" * (ports == 2)
+             + f"_spare{spare}" * (spare > 0) + "_portable" * (not cells),
+        summary=f"Sums of {about.group * tables} activations of {tokens} vectors under {weights} weights, bytes address "
+                + "half " * about.half + "tables in " + "true dual-port " * (ports == 2) + "block RAM",
+        params={**params, "dsp": False}, component=partial(TlmmByteRam, **params), family="ecp5" if fused else None,
+        twin=partial(TlmmByteRam, **{**params, "cells": False}) if fused else None,
+        golden=partial(_lookup, tables, tokens, lanes, code, ports), stimulus=partial(_lookups, tables, tokens, lanes, code, ports, tag),
+        macs={f"int8*{weights}": about.group * tables * tokens * ports},
+        workload=partial(_steady, tables, tokens, lanes, code, ports, tag))
 
 
-def _steady(tables: int, tokens: int, lanes: int, ports: int, tag: int, rng: np.random.Generator) -> Streams:
+def _steady(tables: int, tokens: int, lanes: int, code: str, ports: int, tag: int, rng: np.random.Generator) -> Streams:
     """One set of a single entry, and then lookups alone."""
-    few = _lookups(tables, tokens, lanes, ports, tag, rng)
+    few = _lookups(tables, tokens, lanes, code, ports, tag, rng)
     end = int(np.flatnonzero(few["i_table"]["last"])[0])
     ends = np.zeros(1000, np.int64)
     ends[-1] = 1
@@ -136,7 +155,18 @@ def _bursts(at: int, words: int, tiles: int, longest: int) -> list[tuple[int, in
 
 def pack_planes(weights: npt.ArrayLike, planes: int, tables: int) -> np.ndarray:
     """Bytes (tiles, N * planes, tables) of signed integers (N, K) of ``planes`` bits: of each row a word a plane, the sign's first."""
-    array = np.asarray(weights)
+    return _planes(np.asarray(weights), planes, tables)
+
+
+def pack_signs(weights: npt.ArrayLike, planes: int, tables: int) -> np.ndarray:
+    """The same of odd numbers between ``-2 ** planes`` and ``2 ** planes``, the sums of ``planes`` powers of two or their negatives.
+
+    Of an integer ``w`` of ``planes`` bits, ``2 * w + 1`` is one: twice its product and the activations' own sum.
+    """
+    return _TO["signs_half"][_planes(np.asarray(weights) + (1 << planes) - 1 >> 1, planes, tables)]
+
+
+def _planes(array: np.ndarray, planes: int, tables: int) -> np.ndarray:
     rows, columns = array.shape
     size = 8 * tables
     padded = np.zeros((rows, -(-columns // size) * size), np.int64)
@@ -149,13 +179,16 @@ def pack_planes(weights: npt.ArrayLike, planes: int, tables: int) -> np.ndarray:
 def _unpacked(packed: np.ndarray, code: str, planes: int) -> np.ndarray:
     """Weights (tiles, N, K) of bytes (tiles, words, tables)."""
     tiles, words, _ = packed.shape
+    plain = _FROM[code][packed]
+    if CODES[code].group == GROUP:
+        return unpack_radix3(plain).astype(np.int64)
+    bits = np.unpackbits(plain, axis=-1, bitorder="little").reshape(tiles, words // planes, planes, -1).astype(np.int64)
+    weight = 1 << np.arange(planes)[::-1]
     if code == "bits":
-        bits = np.unpackbits(packed, axis=-1, bitorder="little").reshape(tiles, words // planes, planes, -1).astype(np.int64)
-        weight = 1 << np.arange(planes)[::-1]
         weight[0] *= -1
-        return np.einsum("trpk,p->trk", bits, weight)
-    radix3 = _FROM[packed] if code == "tq1_0" else packed
-    return unpack_radix3(radix3).astype(np.int64)
+    else:
+        bits = 2 * bits - 1
+    return np.einsum("trpk,p->trk", bits, weight)
 
 
 def _product(made: SimpleNamespace, streams: Streams) -> Streams:
@@ -188,14 +221,16 @@ def _matrices(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.rand
     """Commands of random matrices; some words of one of them were not read. The extremes are in the first."""
     words, x = [], []
     size = CODES[made.code].group * made.tables
-    low, high = (-(1 << made.planes - 1), (1 << made.planes - 1) - 1) if made.code == "bits" else (-1, 1)
+    half = 1 << made.planes - 1
+    kinds = {"bits": (range(-half, half), pack_planes), "signs_half": (range(1 - 2 * half, 2 * half, 2), pack_signs)}
+    values_of, pack = kinds.get(made.code, (range(-1, 2), None))
     for n, (rows, columns) in enumerate(shapes):
-        weights = rng.integers(low, high + 1, (rows, columns)).astype(np.int8)
+        weights = rng.choice(values_of, (rows, columns)).astype(np.int8)
         values = _activations(rng, columns, made.tokens)
         if n == 0:
-            weights[::2], values[...] = low, -128
-        packed = pack_planes(weights, made.planes, made.tables) if made.code == "bits" else tile(weights, made.tables)
-        words.append((_TO[packed] if made.code == "tq1_0" else packed).reshape(-1, made.tables))
+            weights[::2], values[...] = values_of[0], -128
+        packed = pack(weights, made.planes, made.tables) if pack else _TO[made.code][tile(weights, made.tables)]
+        words.append(packed.reshape(-1, made.tables))
         padded = np.zeros((packed.shape[0] * size, made.tokens), np.int64)
         padded[:columns] = values
         x.append(padded)
@@ -233,12 +268,15 @@ def ternary_engine(tables: int, **structure: Any) -> Design:
     step = CODES[made.code].group * tables
     most = made.rows
     shapes = [(21, 2 * step), (1, 3 * step - 2), (2, step), (5, step - 1), (min(32, most), 2 * step - 3)]
-    weights = "ternary" if made.code != "bits" else f"INT{made.planes}"
-    name = f"{weights.lower()}_engine_{tables}x{made.tokens}_{made.lanes}" + "_tq1_0" * (made.code == "tq1_0")
+    weights = "ternary" if CODES[made.code].group == GROUP else f"INT{made.planes}"
+    kind = f"odd numbers of {made.planes} signs" if made.code == "signs_half" else weights
+    name = f"{weights.lower()}_engine_{tables}x{made.tokens}_{made.lanes}" + f"_{made.code}" * (made.code not in ("radix3", "bits"))
+    name += f"_counted{made.counters}" * (made.counters > 0) + f"_spare{made.spare}" * (made.spare > 0)
     return Design(
-        name=name + f"_counted{made.counters}" * (made.counters > 0) + ("" if made.cells else "_portable"),
+        name=name + ("" if made.cells else "_portable"),
         family="ecp5" if made.cells else None, twin=partial(TernaryEngine, **{**params, "cells": False}) if made.cells else None,
-        summary=f"Matrix of {weights} times {made.tokens} int8 vectors by table lookup, weights straight from a memory's port",
+        summary=f"Matrix of {kind} times {made.tokens} int8 vectors by {'half-' * CODES[made.code].half}table lookup, weights straight "
+                "from a memory's port",
         params={**params, "dsp": False}, component=partial(TernaryEngine, **params), golden=partial(_product, made),
         stimulus=partial(_matrices, made, shapes),
         macs={f"int8*{weights.lower()}": step * made.tokens / made.planes},
@@ -249,7 +287,10 @@ _SMALL = {"rows": 32, "tiles": 16, "length_bits": 2}          # so that stimuli 
 
 DESIGNS: tuple[Design, ...] = (
     tlmm_build(2, tokens=2), tlmm_build(1, code="tq1_0", cells=False), tlmm_build(2, lanes=2, code="bits"),
+    tlmm_build(2, code="radix3_half"), tlmm_build(1, code="signs_half", cells=False),
     tlmm_byte_ram(4), tlmm_byte_ram(2, tokens=2, lanes=2, ports=2),
+    tlmm_byte_ram(4, code="radix3_half", spare=1), tlmm_byte_ram(2, tokens=2, code="signs_half", ports=2, cells=False),
     ternary_engine(2, **_SMALL), ternary_engine(2, tokens=2, lanes=2, code="tq1_0", cells=False, **_SMALL),
     ternary_engine(1, code="bits", planes=2, **_SMALL), ternary_engine(1, code="bits", planes=4, cells=False, **_SMALL),
+    ternary_engine(2, code="radix3_half", spare=2, **_SMALL), ternary_engine(1, code="signs_half", planes=2, cells=False, **_SMALL),
 )

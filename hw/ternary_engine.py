@@ -6,13 +6,14 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..ternary import GROUP
 from .array_widths import delayed
 from .carry import Chain
 from .count_up import count_up, loaded
 from .memory_port import WIDTHS, answer_layout, request_layout
 from .stream import check_positive
-from .tlmm_build import TableBuild, check_code, check_power
-from .tlmm_ram import TlmmByteRam, sum_bits
+from .tlmm_build import CODES, TableBuild, check_code, check_power
+from .tlmm_ram import TlmmByteRam, check_spare, sum_bits
 
 __all__ = ["PHASES", "TernaryEngine", "command_layout"]
 
@@ -26,6 +27,15 @@ def command_layout(rows: int, tiles: int, address_bits: int, planes: int = 1) ->
     return data.StructLayout({"address": address_bits, "last_row": ceil_log2(rows), "last_tile": ceil_log2(tiles)} | words)
 
 
+def _added(x: Value, y: Value, carry: Value | None) -> Value:
+    """Signed sum, by one adder with the carry, where a third operand makes a compressor."""
+    if carry is None:
+        return x + y
+    width = max(len(x), len(y)) + 1
+    pairs = [Cat(first, value, *[value[-1]] * (width - len(value))) for first, value in ((Const(1, 1), x), (carry, y))]
+    return (pairs[0] + pairs[1])[1:width + 1].as_signed()
+
+
 class TernaryEngine(wiring.Component):
     """Products of ternary matrices (N, K) in the device's layout with int8 vectors, as fast as the memory gives words.
 
@@ -33,8 +43,8 @@ class TernaryEngine(wiring.Component):
     each of ``tokens`` vectors. It takes ``5 * tables * tiles`` activations of each vector, in the order of K and padded with zeros as
     :func:`mantissa.ternary_tiles.tile` pads the matrix. The tables of a tile are built while the tile before is looked up, and those of
     a command's first tiles before the command; words go from the memory's port to the tables through no buffer. A word a cycle,
-    unless a tile has fewer rows than ``256 * tables / lanes``; between tiles there are four cycles, one for
-    each doubling of ``tables``, and one of bits.
+    unless a tile has fewer rows than its tables take cycles, ``256 * tables / lanes`` or of half tables of trits 128; between tiles there
+    are four cycles, one for each doubling of ``tables``, and one of bits.
     Sums are added up in a memory of ``rows`` words, and leave as the last tile makes them; ``acc_bits`` that are too few wrap.
 
     ``error`` is set where the memory reported one for a word of the command so far: where it is clear with ``last``, all sums are good.
@@ -60,10 +70,13 @@ class TernaryEngine(wiring.Component):
     code
         Of the bytes, as :data:`~.tlmm_build.CODES` has it.
     planes
-        With ``code="bits"``: bits of a weight, a signed integer of 1 to 4 bits, one bit of which is 0 or -1. A row is as many words, one of
-        each plane, the sign's first; activations are eight a table.
+        With ``code="bits"``: bits of a weight, a signed integer of 1 to 4 bits, one bit of which is 0 or -1. With ``code="signs_half"``:
+        signs of a weight, an odd number between ``-2 ** planes`` and ``2 ** planes``. A row is as many words, one of each plane, that of
+        most weight first; activations are eight a table.
     counters
         Bits of counters of the :data:`PHASES` of commands' cycles, 0 for none. They wrap.
+    spare
+        As of :class:`~.tlmm_ram.TlmmByteRam`.
     cells
         Whether to instantiate the ECP5's carry cells, or their description.
 
@@ -89,7 +102,7 @@ class TernaryEngine(wiring.Component):
 
     def __init__(self, *, tables: int = 8, tokens: int = 1, lanes: int = 1, rows: int = 4096, tiles: int = 256, acc_bits: int = 24,
                  address_bits: int = 24, length_bits: int = 4, code: str = "radix3", planes: int = 1, counters: int = 0,
-                 cells: bool = True) -> None:
+                 spare: int = 0, cells: bool = True) -> None:
         check_power("Tables", tables)
         if 8 * tables not in WIDTHS:
             raise ValueError(f"Tables of an engine must be one of {', '.join(str(bits // 8) for bits in WIDTHS)}, not {tables}")
@@ -103,11 +116,12 @@ class TernaryEngine(wiring.Component):
         self.length_bits = check_positive("Length bits", length_bits)
         if ceil_log2(rows) <= length_bits:
             raise ValueError(f"Rows must be more than the {1 << length_bits} words of a burst, not {rows}")
-        if not isinstance(planes, int) or not 1 <= planes <= (4 if code == "bits" else 1):
+        if not isinstance(planes, int) or not 1 <= planes <= (1 if CODES[code].group == GROUP else 4):
             raise ValueError(f"Planes must be 1 to 4 of bits and 1 of trits, not {planes!r}")
         self.planes = planes
+        self.spare = check_spare(spare)
         self.cells = cells
-        self.acc_bits = check_positive("Bits of a sum", acc_bits, sum_bits(tables, code) + planes - 1)
+        self.acc_bits = check_positive("Bits of a sum", acc_bits, sum_bits(tables, code) + planes - (code != "signs_half"))
         self.counters = check_positive("Bits of counters", counters, 0)
         self.command = command_layout(rows, tiles, address_bits, planes)
         self.tag = data.StructLayout({"row": ceil_log2(rows), "first": 1, "final": 1, "end": 1, "error": 1}
@@ -125,7 +139,7 @@ class TernaryEngine(wiring.Component):
         m = Module()
         shape = {"tokens": self.tokens, "lanes": self.lanes, "code": self.code}
         m.submodules.build = build = TableBuild(self.tables, **shape, cells=self.cells)
-        m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size)
+        m.submodules.lookup = lookup = TlmmByteRam(self.tables, **shape, tag=self.tag.size, spare=self.spare, cells=self.cells)
         wiring.connect(m, wiring.flipped(self.i_x), build.i)
         wiring.connect(m, build.o, lookup.i_table)
         issuing, looking, begin = self.issuing, self.looking, self.begin
@@ -207,7 +221,10 @@ class TernaryEngine(wiring.Component):
         tag = data.View(self.tag, come.p.tag)
         advance, valid, held = Signal(), Signal(2), Signal()
         m.d.comb += [advance.eq(~o.valid | o.ready), come.ready.eq(advance)]
-        there, tag, sums = self._weighed(m, advance, come.valid, tag, [come.p.sums[b] for b in range(self.tokens)])
+        carry = come.p.carry if CODES[self.code].half else None
+        there, tag, sums, carry = self._weighed(m, advance, come.valid, tag, [come.p.sums[b] for b in range(self.tokens)], carry)
+        if carry is not None:
+            carry = delayed(m, advance, carry, 2, "carry")
         m.d.comb += [read.en.eq(advance), read.addr.eq(tag.row)]
         coming = data.View(self.tag, delayed(m, advance, tag.as_value(), 1, "tag"))
         now = data.View(self.tag, delayed(m, advance, coming.as_value(), 1, "tag_now"))
@@ -220,29 +237,35 @@ class TernaryEngine(wiring.Component):
             part = delayed(m, advance, sums[b], 2, f"part_{b}")
             total = Signal(signed(width), name=f"total_{b}", reset_less=True)
             with m.If(advance):
-                m.d.sync += [before.eq(read.data[b]), total.eq(before + part)]
+                m.d.sync += [before.eq(read.data[b]), total.eq(_added(before, part, carry))]
                 with m.If(coming.first):
                     m.d.sync += before.eq(0)                 # registers have a reset; an adder's operand would need a gate
             m.d.comb += [write.data[b].eq(total), o.p.sums[b].eq(total)]
         return advance & valid[1] & now.end
 
-    def _weighed(self, m: Module, advance: Value, valid: Value, tag: data.View, sums: list[Value]) -> tuple[Value, data.View, list[Value]]:
-        """Sums of the planes of a row, each twice the one after, the first of which is negative: valid, tag and sums."""
-        if self.code != "bits":
-            return valid, tag, sums
+    def _weighed(self, m: Module, advance: Value, valid: Value, tag: data.View, sums: list[Value],
+                 carry: Value | None) -> tuple[Value, data.View, list[Value], Value | None]:
+        """Sums of the planes of a row, each twice the one after, of bits the first of which is negative: valid, tag, sums, and the carry
+        that is not in them."""
+        if self.planes == 1 and self.code != "bits":
+            return valid, tag, sums, carry
         last = Const(1) if self.planes == 1 else tag.low
         there, about = Signal(), delayed(m, advance, tag.as_value(), 1, "tag_weighed")
         with m.If(advance):
             m.d.sync += there.eq(valid & last)
         weighed = []
         for b, part in enumerate(sums):
-            total = Signal(signed(len(part) + self.planes - 1), name=f"weighed_{b}", reset_less=True)
+            total = Signal(signed(len(part) + self.planes - (carry is None)), name=f"weighed_{b}", reset_less=True)
             top = Const(1) if self.planes == 1 else tag.top
             doubled = Mux(top, 0, total << 1)
+            if carry is None:
+                after = doubled + (part ^ top.replicate(len(part))).as_signed() + top
+            else:
+                after = _added(doubled, part, carry)
             with m.If(advance & valid):
-                m.d.sync += total.eq(doubled + (part ^ top.replicate(len(part))).as_signed() + top)
+                m.d.sync += total.eq(after)
             weighed.append(total)
-        return there, data.View(self.tag, about), weighed
+        return there, data.View(self.tag, about), weighed, None
 
     def _count(self, m: Module, looking: Signal) -> None:
         i, o = self.i, self.o

