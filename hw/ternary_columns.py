@@ -41,10 +41,10 @@ class TernaryColumns(wiring.Component):
     Matrices lie as :func:`mantissa.ternary_columns.pack_columns` packs them; bytes that no trits make are zeros. Activations are looked
     at one a cycle while columns before are read, up to four ahead, so the address needs no multiplication and activations no indices.
 
-    A word a cycle, from column to column without a pause if a column has four words or more; shorter ones take four cycles. Sums leave
-    while the last activation's column is added, five cycles after its words; where that activation is zero, a column's cycles are spent
-    for them without words. So with ``kept`` columns a command takes ``kept * words`` cycles, or K if that is more, ``words`` more where
-    the last activation is zero and skipped, about seven and the memory's latency. The next command is taken when the last
+    A word a cycle, from column to column without a pause if a column has four words or more; after a shorter one there are three cycles.
+    Sums leave while the last activation's column is added, three cycles after its words; where that activation is zero, a column's cycles
+    are spent for them without words. So with ``kept`` columns a command takes ``kept * words`` cycles, or K if that is more, ``words`` more
+    where the last activation is skipped, and a few, and the memory's latency. The next command is taken when the last
     sums are on their way. ``i_x.ready`` depends on ``o_read.ready``, ``i.ready`` on ``o.ready``.
 
     ``error`` is set where the memory reported one for a word of the command so far: where it is clear with ``last``, all sums are good.
@@ -58,7 +58,8 @@ class TernaryColumns(wiring.Component):
     lanes
         Bytes of a word of the memory: 1, 2, 4, 8 or 16.
     words
-        Most words of a column, a power of two from 4 on; ``length_bits`` of the memory's port are its logarithm.
+        Most words of a column, a power of two from 4 on; ``length_bits`` of the memory's port are its logarithm. Block RAM has 512 where it
+        has 36 bits; of much fewer, synthesis makes LUT-RAM.
     acc_bits
         Of a sum, 9 or more.
     address_bits
@@ -85,7 +86,7 @@ class TernaryColumns(wiring.Component):
     o: stream.Interface
     o_read: stream.Interface
 
-    def __init__(self, *, lanes: int = 8, words: int = 64, acc_bits: int = 24, address_bits: int = 24, skip: bool = True,
+    def __init__(self, *, lanes: int = 8, words: int = 512, acc_bits: int = 24, address_bits: int = 24, skip: bool = True,
                  cells: bool = True) -> None:
         self.lanes = check_power("Lanes", lanes, WIDTHS[-1] // 8)
         self.words = check_power("Words of a column", check_positive("Words of a column", words, LEAST), 1 << 16)
@@ -147,7 +148,7 @@ class TernaryColumns(wiring.Component):
 
     def _add(self, m: Module, column: stream.Interface, begin: Value, last_word: Value) -> Value:
         """Words into sums; whether the last word of the last column is taken."""
-        advance, between, first, failed = Signal(), Signal(), Signal(), Signal()
+        advance, between, first, failed = Signal(), Signal(), Signal(reset_less=True), Signal(reset_less=True)
         fetch = column.p.fetch if self.skip else Const(1)
         there = column.valid & advance & ~between
         taken, ends = Signal(), Signal()
