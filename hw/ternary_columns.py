@@ -180,10 +180,11 @@ class TernaryColumns(wiring.Component):
         coming = data.View(self.tag, delayed(m, advance, tag.as_value(), 1, "tag"))
         now = data.View(self.tag, delayed(m, advance, coming.as_value(), 1, "tag_now"))
         operand = delayed(m, advance, value, 2, "value")
-        valid = Signal(2)
+        valid, final = Signal(3), Signal()
+        m.d.comb += [write.en.eq(valid[2]), o.valid.eq(valid[2] & final)]
         with m.If(advance):
-            m.d.sync += [valid.eq(Cat(taken, valid)), o.valid.eq(valid[1] & now.final), write.en.eq(valid[1] & ~now.final),
-                         o.p.error.eq(now.error), o.p.last.eq(now.end), write.addr.eq(now.row)]
+            m.d.sync += [valid.eq(Cat(taken, valid)), final.eq(now.final), o.p.error.eq(now.error), o.p.last.eq(now.end),
+                         write.addr.eq(now.row)]
         for n, (take, negative) in enumerate(self._trits(m, advance)):
             before = Signal(signed(width), name=f"before_{n}", reset_less=True)
             with m.If(advance):
@@ -194,7 +195,7 @@ class TernaryColumns(wiring.Component):
             with m.If(advance):
                 m.d.sync += total.eq(added(m, before, operand, take, negative, f"sum_{n}", cells=self.cells))
             m.d.comb += [write.data[n].eq(total), o.p.sums[n].eq(total)]
-        return valid.any()
+        return valid[:2].any()
 
     def _trits(self, m: Module, advance: Value) -> list[tuple[Value, Value]]:
         """Of every trit of the word taken two advances before, whether it is not zero, and whether it is negative."""
