@@ -1,6 +1,6 @@
 """Products that skip columns of zeros: words read and cycles, with a port that always has a word and with the SDRAM, every sum compared.
 
-    python bench/ternary_columns.py                         # BitNet's down projection, and those of examples/ternary's transformer
+    python bench/ternary_columns.py                         # a quarter of BitNet's down projection, and those of examples/ternary
 
 Behind the SDRAM's controller is a chip that spoils what is read once a rule of its datasheet is broken. Its words are a function of their
 address, so that the sums tell whether the right ones were read. Cycles are what a second product of the same vectors adds.
@@ -165,7 +165,7 @@ def example(tokens: int) -> list[Layer]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lanes", type=int, default=LANES, help="bytes of a word; of others than 2 there is no SDRAM")
-    parser.add_argument("--shape", type=int, nargs=2, default=(2560, 6912), metavar=("N", "K"))
+    parser.add_argument("--shape", type=int, nargs=2, default=(2560, 1728), metavar=("N", "K"))
     options = parser.parse_args()
     print("| activations | N | K | zeros | skip | words a vector | cycles a vector | words a cycle |"
           + " with the SDRAM | words a cycle |" * (options.lanes == LANES))

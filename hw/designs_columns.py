@@ -81,8 +81,7 @@ def _stimulus(made: SimpleNamespace, rng: np.random.Generator) -> Streams:
     most = made.words * GROUP * made.lanes
     step = GROUP * made.lanes
     kinds = [(most, 12, 1, None), (1, 1, 1, 1), (step, 30, 0.5, 0), (2 * step, 20, 0.5, 1), (3 * step - 1, 20, 0.6, 0),
-             (4 * step, 9, 0, 0),
-             (step + 1, 1, 0, 0), (most, 20, 0.3, 0), (4 * step, 25, 0.6, None),
+             (4 * step, 9, 0, 0), (step + 1, 1, 0, 0), (most, 20, 0.3, 0), (4 * step, 25, 0.6, None),
              (4 * step - 4, 20, 0.7, 1), (min(5 * step, most), 30, 0.1, None)]
     layers = [(rng.integers(-1, 2, (rows, columns)).astype(np.int8), _vector(rng, columns, dense, end))
               for rows, columns, dense, end in kinds]
