@@ -9,7 +9,18 @@ from .array_widths import check_dimension
 from .carry import Chain, Term, plain
 from .ternary_tree import check_flag, signed_width
 
-__all__ = ["TernarySerial"]
+__all__ = ["TernarySerial", "added"]
+
+
+def added(m: Module, acc: Value, operand: Value, take: Value, negative: Value, name: str, *, cells: bool) -> Value:
+    """``acc`` and the signed ``operand``, nothing or its negative, in one carry cell a bit; the sum wraps."""
+    bits = [*operand[:-1], *[operand[-1]] * (len(acc) - len(operand) + 1)]
+    chain = Chain(m, name, cells=cells)
+    # (operand & take) ^ negative
+    total = chain.add([plain(bit) for bit in acc], [Term(0b01111000, (bit, take, negative)) for bit in bits], len(acc), carry=negative,
+                      fits=True)
+    chain.close()
+    return Cat(total)
 
 
 class TernarySerial(wiring.Component):
@@ -69,12 +80,6 @@ class TernarySerial(wiring.Component):
         return m
 
     def _after(self, m: Module, acc: Value, operand: Value, take: Value, negative: Value) -> Value:
-        bits = [*operand[:7], *[operand[7]] * (self.width - 7)]
-        if not self.fused:
-            return (Cat(1, acc) + Cat(negative, *bits))[1:]
-        chain = Chain(m, "sum", cells=self.cells)
-        # (operand & take) ^ negative
-        found = chain.add([plain(bit) for bit in acc], [Term(0b01111000, (bit, take, negative)) for bit in bits], self.width,
-                          carry=negative, fits=True)
-        chain.close()
-        return Cat(found)
+        if self.fused:
+            return added(m, acc, operand, take, negative, "sum", cells=self.cells)
+        return (Cat(1, acc) + Cat(negative, operand[:7], operand[7].replicate(self.width - 7)))[1:]

@@ -22,7 +22,7 @@ CORE = {"errors", "sources"}
 LAYERS = {
     "numbers": {"formats", "formats_table", "kinds", "kinds_float", "kinds_posit", "kinds_power", "boundaries", "codes", "blocks",
                 "bit_switch", "rounding", "product", "golden", "fixed", "ternary", "ternary_norm", "ternary_product",
-                "ternary_tiles", "bitlinear"},
+                "ternary_tiles", "ternary_columns", "bitlinear"},
     "tables": {"config", "registers", "instruction", "program", "ternary_program", "frame", "design"},
     "interpreter": {"interpreter", "ternary_interpreter"},
     "compiler": {"graph", "compiler", "compiler_check", "compiler_emit", "compiler_place", "compiler_plan", "compiler_result",
