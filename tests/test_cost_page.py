@@ -50,9 +50,10 @@ def test_losses_are_said() -> None:
     assert page.losses([row(luteq=99, mhz=(141.0,))]) == []
     assert page.losses([row(luteq=101, mhz=(139.0,))]) == ["`mac_8x8_acc24_lut`: wanted 100 at 140, 1 LUT-eq more, 1 MHz slower."]
     assert page.losses([row(luteq=99, mhz=())]) == ["`mac_8x8_acc24_lut`: wanted 100 at 140, frequency not measured."]
-    lost = page.losses([row("mac_e2m1_acc17_lut", luteq=56, mhz=(58.0,), macs={"e2m1": 1})])
+    lost = page.losses([row("mac_e2m1_acc17_lut", luteq=56, mhz=(58.0,), macs={"e2m1": 1}),
+                        row("dot_e2m1_x4_lut", luteq=224, mhz=(58.0,), macs={"e2m1": 4})])
     assert lost == ["`mac_e2m1_acc17_lut`: wanted 40 at 150, 16 LUT-eq more, 92 MHz slower.",
-                    "`mac_e2m1_acc17_lut` is larger and slower beside MX-for-FPGA exact dot product, 4 lanes, E2M1."]
+                    "`dot_e2m1_x4_lut` is larger and slower beside MX-for-FPGA exact dot product, 4 lanes, E2M1."]
     array = row("array_ws_4x4_w8a8", luteq=250, dsp=17, macs={"int8": 16}, mhz=(108.0,))
     assert page.losses([array]) == ["`array_ws_4x4_w8a8` is larger and more DSPs beside bit-weight INT8 weight-stationary array 4x4, "
                                     "18-bit accumulators."]
