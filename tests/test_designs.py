@@ -1,4 +1,4 @@
-"""Every design of the catalogue against its golden function, and one of each generator held to everything else, with short counts.
+"""Every design of the catalogue, compiled, against its golden function, and one of each generator held to all else, with short counts.
 
 Everything for every design is ``mantissa verify``'s, and the full counts ``mantissa verify --full``'s.
 """
@@ -35,7 +35,7 @@ each_design = pytest.mark.parametrize("design", CATALOG, ids=lambda design: desi
 each_generator = pytest.mark.parametrize("design", ONE_EACH, ids=lambda design: design.name)
 
 
-@each_design
+@each_generator
 def test_simulated(design):
     assert check(design, stall="random", most=200) > 0
 
