@@ -17,11 +17,10 @@ from .ternary import check_trits
 
 __all__ = ["TernaryWeights"]
 
-_WIDEST = 1 << 20                                           # well within int32, with the halves on top
+_WIDEST = 1 << 20                                           # sums well within int32
 _FIELD = 18                                                 # bits between the sums
 _TERMS = 960                                                # 960 * 128 * (2**36 + 2**18 + 1) < 2**53
-_HALF, _MASK = 1 << (_FIELD - 1), np.int32((1 << _FIELD) - 1)
-_HALVES = sum(_HALF << (lane * _FIELD) for lane in range(3))
+_HALF = 1 << (_FIELD - 1)
 _TOKENS = 256                                               # multiplied at a time
 _SUMS = 1 << 15                                             # float64 sums taken apart at a time, so that they stay in the cache
 
@@ -73,18 +72,12 @@ class TernaryWeights:
         return out.reshape(*values.shape[:-1], self.rows)
 
     def _part(self, out: npt.NDArray[np.int32], sums: npt.NDArray[np.float64], *, add: bool) -> None:
-        """Take three sums apart, by way of half a field on top of each so that none is negative, and write or add them to their outputs."""
-        fields = buffer("fields", np.int64, *sums.shape)
+        """Take three sums apart, and write or add them to their outputs: a field's sign is a borrow from the next, given back by a half."""
+        fields, field = buffer("fields", np.int64, *sums.shape), buffer("field", np.int64, *sums.shape)
         np.copyto(fields, sums, casting="unsafe")
-        fields += _HALVES
-        field = buffer("field", np.int32, *sums.shape)
         for lane in range(3):
             view = out[:, lane * self._third:(lane + 1) * self._third]
-            np.bitwise_and(fields.view("<i4")[:, ::2], _MASK, out=field)
-            part = field[:, :view.shape[1]]
-            if add:
-                part -= _HALF
-                view += part
-            else:
-                np.subtract(part, _HALF, out=view)
-            fields >>= _FIELD
+            np.left_shift(fields, 64 - _FIELD * (lane + 1), out=field)
+            field >>= 64 - _FIELD
+            np.copyto(view, field[:, :view.shape[1]] + view if add else field[:, :view.shape[1]], casting="unsafe")
+            fields += _HALF << lane * _FIELD
