@@ -146,13 +146,17 @@ PRIMES = np.array([n for n in range(3, 2000, 2) if all(n % d for d in range(3, i
 def _exact(rng: np.random.Generator, c: np.ndarray, width: int, b_width: int) -> tuple[np.ndarray, np.ndarray]:
     """Accumulators and multipliers of many bits whose product is an odd number of halves, exactly or but for one bit below it.
 
-    Halves are those of ``c``, or of the first rounding of ``tflite_double``; products are taken apart into primes.
+    Halves are those of ``c``, or of the first rounding of ``tflite_double``, then half of them a step below a half of the second; products
+    are taken apart into primes.
     """
     rows = []
-    for half in np.where(rng.random(len(c)) < 0.15, 30, c - 1).clip(0, 62).tolist():
+    halves = np.where(rng.random(len(c)) < 0.3, np.minimum(c, 31) - 1, c - 1).clip(0, 62)
+    for half, beyond in zip(halves.tolist(), (c - 31).tolist(), strict=True):
         pair = 1, 1
         for _ in range(8):
             exact, odd = rng.random() < 0.3, 2 * int(rng.integers(0, 125)) + 1
+            if half == 30 and 0 < beyond < 20 and rng.random() < 0.5:
+                odd = (odd << beyond) - 1
             at = half if exact else int(rng.integers(0, half + 1))
             number = odd if exact else (odd << half - at) + int(rng.choice([-1, 1]))
             divisor = 1
@@ -238,7 +242,7 @@ _PIPELINED = (
     _design("16_variable_lut", "16-bit multiplier of adders, shift per transaction", dsp=False),
     _design("32_variable_lut", "32-bit multiplier of adders, shift per transaction", multiplier_width=32, dsp=False),
     _design("17_fixed_lut_0", "17-bit multiplier of adders, shift 0, 20-bit accumulator", acc_width=20, multiplier_width=17,
-            shift=0, dsp=False, zero_point=-128, low=-111, high=-4),
+            shift=0, dsp=False, zero_point=-77, low=-111, high=-4),
     *(_design(f"narrow_{rounding}", f"9-bit accumulator, 4-bit multiplier, shift per transaction, {rounding}", acc_width=9,
               multiplier_width=4, rounding=rounding, zero_point=3) for rounding in ROUNDINGS),
 )
