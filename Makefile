@@ -9,7 +9,7 @@ IN = $(PYTHON) bootstrap.py
 run:        ; @$(IN) sim,examples -- python examples/digits/run.py --config $(CONFIG)
 gen:        ; @$(IN) hw -- mantissa gen
 sim:        ; @$(IN) bench -- mantissa verify
-test:       ; @$(IN) dev -- ruff check -- mypy -- python -m pytest -n 2 -q
+test:       ; @$(IN) dev -- ruff check -- mypy -- python -m pytest -n 2 --dist worksteal -q
 check:      ; @$(IN) dev -- ruff check -- mypy -- pyright
 bench:      ; @$(IN) dev -- python bench/gemm.py
 cost:       ; @$(IN) fpga -- mantissa cost

@@ -161,9 +161,9 @@ def test_stop(device: tuple[Config, Harness], after: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def universal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Harness]:
+def universal() -> tuple[Config, Harness]:
     config = SHAPES["4x4 formats"]
-    return config, system.compiled(config, tmp_path_factory.mktemp("core"))
+    return config, system.compiled(config, FOLDER)
 
 
 def bits(name: str) -> int:
