@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 import numpy as np
 
 from ..design import Design, Streams
-from .memory_guard import Guard
+from . import designs_guard
 from .memory_onchip import OnChip
 from .memory_order import InOrder
 from .memory_pieces import Pieces
@@ -93,37 +93,34 @@ class Strict(wiring.Component):
         return m
 
 
-def _golden(words: int, data_bits: int, streams: Streams, *, size: int | None = None) -> Streams:
-    """A memory of ``size`` words, 0 at first; a burst beyond them has errors, and addresses wrap at ``words``."""
+def _golden(words: int, data_bits: int, streams: Streams) -> Streams:
+    """A memory of ``words``, 0 at first, where addresses wrap."""
     store = [0] * words
     written = iter(np.asarray(streams["i_write_data"]["data"]).tolist())
     found: dict[str, list[int]] = {"data": [], "last": [], "error": []}
     done = []
     requests = streams["i_requests"]
     for write, address, length in zip(requests["write"], requests["address"], requests["length"], strict=True):
-        error = size is not None and address + length >= size
         for n in range(int(length) + 1):
             where = (int(address) + n) % words
             if write:
-                word = next(written)
-                store[where] = store[where] if error else word
+                store[where] = next(written)
             else:
-                found["data"].append(0 if error else store[where])
+                found["data"].append(store[where])
                 found["last"].append(int(n == length))
-                found["error"].append(int(error))
+                found["error"].append(0)
         if write:
-            done.append(int(error))
+            done.append(0)
     kind = object if data_bits > 63 else np.int64
     return {"o_read_data": {name: np.array(values, kind if name == "data" else np.int64) for name, values in found.items()},
             "o_write_done": {"error": np.array(done, np.int64)}}
 
 
-def _bursts(address_bits: int, length_bits: int, data_bits: int, rng: np.random.Generator, *, count: int = COUNT,
-            size: int | None = None) -> Streams:
+def _bursts(address_bits: int, length_bits: int, data_bits: int, rng: np.random.Generator, *, count: int = COUNT) -> Streams:
     """Everything written once, as a reset leaves what was there, then bursts of any kind, and everything read."""
     most, words = 1 << length_bits, 1 << address_bits
-    whole = np.arange(0, size or words, most)
-    ends = np.minimum(whole + most, size or words) - whole - 1
+    whole = np.arange(0, words, most)
+    ends = np.full(len(whole), most - 1)
     write = np.concatenate([np.ones(len(whole)), rng.random(count) < 0.5, np.zeros(len(whole))]).astype(np.int64)
     address = np.concatenate([whole, rng.integers(0, words, count), whole])
     length = np.concatenate([ends, rng.integers(0, most, count), ends])
@@ -156,12 +153,12 @@ def _requests(address_bits: int, length_bits: int, rng: np.random.Generator) -> 
 
 
 def _memory(name: str, summary: str, component: Callable[[], wiring.Component], *, address_bits: int, length_bits: int, data_bits: int,
-            size: int | None = None, count: int = COUNT, **params: object) -> Design:
+            count: int = COUNT, **params: object) -> Design:
     return Design(
         name=name, summary=summary, component=component,
         params={"address_bits": address_bits, "length_bits": length_bits, "data_bits": data_bits, **params},
-        golden=partial(_golden, 1 << address_bits, data_bits, size=size),
-        stimulus=partial(_bursts, address_bits, length_bits, data_bits, count=count, size=size))
+        golden=partial(_golden, 1 << address_bits, data_bits),
+        stimulus=partial(_bursts, address_bits, length_bits, data_bits, count=count))
 
 
 def _onchip() -> wiring.Component:
@@ -169,13 +166,7 @@ def _onchip() -> wiring.Component:
 
 
 def _wider() -> wiring.Component:
-    return Ordered(OnChip(address_bits=7, length_bits=4, data_bits=8), Wider(narrow=8, wide=32, address_bits=5, length_bits=2),
-                   Guard(address_bits=7, length_bits=4, data_bits=8, words=100, patience=16))
-
-
-def _guarded() -> wiring.Component:
-    return Ordered(OnChip(address_bits=6, length_bits=3, data_bits=8),
-                   Guard(address_bits=6, length_bits=3, data_bits=8, words=50, patience=16))
+    return Ordered(OnChip(address_bits=7, length_bits=4, data_bits=8), Wider(narrow=8, wide=32, address_bits=5, length_bits=2))
 
 
 def _sdram() -> wiring.Component:
@@ -188,9 +179,8 @@ DESIGNS: tuple[Design, ...] = (
            golden=partial(_cut, 8, 8), stimulus=partial(_requests, 8, 5)),
     _memory("memory_onchip", "64 words of block RAM behind a memory's port, asked in order", _onchip, address_bits=6, length_bits=3,
             data_bits=16),
-    _memory("memory_wider", "32-bit words on a memory of bytes, watched", _wider, address_bits=5, length_bits=2, data_bits=32, size=25),
-    _memory("memory_guard", "Bursts beyond 50 words refused, a memory of bytes watched", _guarded, address_bits=6, length_bits=3,
-            data_bits=8, size=50, words=50, patience=16),
+    _memory("memory_wider", "32-bit words on a memory of bytes", _wider, address_bits=5, length_bits=2, data_bits=32),
+    designs_guard.DESIGN,
     _memory("memory_sdram", "SDRAM controller with a chip of 256 words that refuses what datasheets forbid", _sdram, address_bits=8,
             length_bits=5, data_bits=16, count=60),
 )

@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memory_port import MemoryPort, request_layout
+from .memory_port import MemoryPort, request_layout, word_layout
 from .stream import Queue, check_positive
 
 __all__ = ["Guard"]
@@ -55,7 +55,10 @@ class Guard(wiring.Component):
         super().__init__({
             "port": In(signature), "memory": Out(signature), "read_failed": Out(1), "write_failed": Out(1),
             "read_address": Out(address_bits), "write_address": Out(address_bits)})
-        noted = data.StructLayout({**request_layout(address_bits, length_bits).members, "refused": 1})
+        burst = request_layout(address_bits, length_bits)
+        noted = data.StructLayout({**burst.members, "refused": 1})
+        self.passed = {kind: Queue(burst, depth=2) for kind in ("read", "write")}
+        self.words_passed = Queue(word_layout(data_bits), depth=2)
         self.reading, self.coming, self.ending = (Queue(noted, depth=waiting) for _ in range(3))
         self.whole = Signal(range(waiting + 1))                 # bursts written whose words have all come, and whose end has not
 
@@ -69,8 +72,7 @@ class Guard(wiring.Component):
         """Requests of a kind go to the memory unless they can not be, and to lists of what is under way."""
         asked, passed = getattr(self.port, f"{kind}_requests"), getattr(self.memory, f"{kind}_requests")
         failed = getattr(self, f"{kind}_failed")
-        burst = request_layout(self.address_bits, self.length_bits)
-        m.submodules[f"{kind}_passed"] = onward = Queue(burst, depth=2)
+        m.submodules[f"{kind}_passed"] = onward = self.passed[kind]
         room: Value = onward.i.ready | failed
         for n, note in enumerate(notes):
             m.submodules[f"{kind}_noted{n}"] = note
@@ -111,7 +113,7 @@ class Guard(wiring.Component):
     def _writes(self, m: Module) -> None:
         self._accept(m, "write", (self.coming, self.ending))
         i, onward, done, said = self.port.write_data, self.memory.write_data, self.memory.write_done, self.port.write_done
-        m.submodules.words_passed = words = Queue(onward.payload.shape(), depth=2)
+        m.submodules.words_passed = words = self.words_passed
         wiring.connect(m, words.o, wiring.flipped(onward))
         burst, ending = self.coming.o, self.ending.o
         at, whole = Signal(self.length_bits), self.whole

@@ -51,6 +51,9 @@ write_smt2 -wires mutated.smt2
 SMALL = 5
 """Bits of a register up to which its values are candidates of the invariant."""
 
+WORD = 32
+"""Bits of a register up to which it is looked at how many of them its value fits, as what is clamped later asks for."""
+
 MOST = 80
 """Candidates of each kind at most."""
 
@@ -227,17 +230,20 @@ class Prover:
         ends, after = self._states(mutant.number)
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
+        both: dict[str, list[int]] = {}                 # bits that both or neither value fits
         misses = MISSES if learn else 0
         for n in range(questions):                      # they begin in one state: all is equal
             others = {name: _mixed(self.registers[name], bits, f"o {name}") for name, bits in apart.items()}
             kept = [z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
                     for name, equal, when in _grouped(unless, self.signs)]
+            kept += [_fits(self.registers[name], n) == _fits(others[name], n) for name, some in both.items() for n in some]
             if n & (n - 1) == 0 and not self._same(self._moved(ends, others), reached, kept, learn):       # ever more seldom
                 return False
             theirs = self._moved(after, others)
             wrong = [_difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
                      for name, register in self.registers.items()]
             fallen = [z3.And(when, _difference(self.next[name], theirs[name], equal)) for name, equal, when in _grouped(unless, self.later)]
+            fallen += [_fits(self.next[name], n) != _fits(theirs[name], n) for name, some in both.items() for n in some]
             solver = self._solver([*reached, *kept])
             solver.add(z3.Or([*wrong, *fallen]))
             outcome = solver.check()
@@ -254,15 +260,21 @@ class Prover:
                     continue
                 if name not in apart and not z3.is_array(register):
                     unless[name] = dict.fromkeys(self._useful(register), _ones(register))
+                    both[name] = _within(register)
                 apart[name] = apart.get(name, 0) | bits
                 if name in unless:
                     unless[name] = {n: equal & ~bits if n in holds else equal for n, equal in unless[name].items()}
                     unless[name] = {n: equal for n, equal in unless[name].items() if equal}
+                if both.get(name):
+                    both[name] = [n for n in both[name] if _holds(model, _fits(self.next[name], n) == _fits(theirs[name], n))]
         return False
 
     def _useful(self, register: Term) -> list[int]:
         """Signs under which ``register`` may be equal: those of control, and its own bits."""
-        own = [] if not z3.is_bv(register) else [z3.Extract(n, n, register) == value for n in range(register.size()) for value in (0, 1)]
+        own = []
+        if z3.is_bv(register):
+            own = [z3.Extract(n, n, register) == value for n in range(register.size()) for value in (0, 1)]
+            own += [_fits(register, n) for n in _within(register)]
         known = len(self.signs)
         self.signs += own
         self.later += z3.substitute(_together(own), *self.after).children() if own else []
@@ -346,6 +358,17 @@ def _multiplies(term: Term, clean: set[int]) -> bool:
             return True
     clean |= seen
     return False
+
+
+def _within(register: Term) -> list[int]:
+    """Numbers of bits that the value of a word, not a wide one, may fit."""
+    return list(range(2, register.size())) if z3.is_bv(register) and register.size() <= WORD else []
+
+
+def _fits(word: Term, bits: int) -> Term:
+    """Whether a word, taken as signed, has a value of so many bits."""
+    top = z3.Extract(word.size() - 1, bits - 1, word)
+    return z3.Or(top == 0, top == -1)
 
 
 def _holds(model: Term, term: Term) -> bool:
