@@ -14,11 +14,10 @@ from amaranth.lib import wiring
 import numpy as np
 
 from ..design import Design, Streams
-from . import designs_guard
+from . import designs_between
 from .memory_onchip import OnChip
 from .memory_order import InOrder
 from .memory_pieces import Pieces
-from .memory_wide import Wider
 from .sdram import Sdram
 from .sdram_strict import StrictSdram
 from .sdram_timing import CLASS_7, SMALL, Timing
@@ -31,7 +30,7 @@ BRIEF = replace(CLASS_7, power_up=200_000, refresh=1_000_000)
 
 
 class Ordered(wiring.Component):
-    """A memory asked in order: :class:`InOrder`, the units of ``between`` from ``port`` to ``memory``, and ``memory``.
+    """A memory asked in order: :class:`InOrder` before its ``port``.
 
     Parameters
     ----------
@@ -44,20 +43,16 @@ class Ordered(wiring.Component):
         As :class:`InOrder`'s.
     """
 
-    def __init__(self, memory: wiring.Component, *between: wiring.Component, waiting: int = 3) -> None:
-        self.chain = [*between, memory]
-        port = self.chain[0].signature.members["port"].signature
+    def __init__(self, memory: wiring.Component, *, waiting: int = 3) -> None:
+        self.memory = memory
+        port = memory.signature.members["port"].signature
         self.order = InOrder(address_bits=port.address_bits, length_bits=port.length_bits, data_bits=port.data_bits, waiting=waiting)
         super().__init__({name: member for name, member in self.order.signature.members.items() if name != "memory"})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.order = self.order
-        asks = self.order.memory
-        for n, unit in enumerate(self.chain):
-            m.submodules[f"unit{n}"] = unit
-            wiring.connect(m, asks, unit.port)
-            asks = getattr(unit, "memory", None)
+        m.submodules.order, m.submodules.memory = self.order, self.memory
+        wiring.connect(m, self.order.memory, self.memory.port)
         for name, member in self.signature.members.items():
             ours, its = wiring.flipped(getattr(self, name)), getattr(self.order, name)
             wiring.connect(m, ours, its) if member.flow is wiring.In else wiring.connect(m, its, ours)
@@ -162,11 +157,7 @@ def _memory(name: str, summary: str, component: Callable[[], wiring.Component], 
 
 
 def _onchip() -> wiring.Component:
-    return Ordered(OnChip(address_bits=6, length_bits=3, data_bits=16), waiting=1)
-
-
-def _wider() -> wiring.Component:
-    return Ordered(OnChip(address_bits=7, length_bits=4, data_bits=8), Wider(narrow=8, wide=32, address_bits=5, length_bits=2))
+    return Ordered(OnChip(address_bits=6, length_bits=3, data_bits=16), waiting=2)
 
 
 def _sdram() -> wiring.Component:
@@ -179,8 +170,7 @@ DESIGNS: tuple[Design, ...] = (
            golden=partial(_cut, 8, 8), stimulus=partial(_requests, 8, 5)),
     _memory("memory_onchip", "64 words of block RAM behind a memory's port, asked in order", _onchip, address_bits=6, length_bits=3,
             data_bits=16),
-    _memory("memory_wider", "32-bit words on a memory of bytes", _wider, address_bits=5, length_bits=2, data_bits=32),
-    designs_guard.DESIGN,
+    *designs_between.DESIGNS,
     _memory("memory_sdram", "SDRAM controller with a chip of 256 words that refuses what datasheets forbid", _sdram, address_bits=8,
             length_bits=5, data_bits=16, count=60),
 )

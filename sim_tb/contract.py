@@ -12,7 +12,7 @@ import numpy as np
 
 from ..design import Design
 from ..hw.array_weight import WeightStationary
-from ..hw.designs_guard import Guarded
+from ..hw.designs_between import Guarded
 from ..hw.designs_memory import Ordered, Strict
 from ..hw.engine import Accumulate
 from ..hw.mac_wide import MacWide
@@ -70,7 +70,7 @@ def _sdram(dut: Strict) -> list[Value]:
 
 
 def _ordered(dut: Ordered) -> list[Value]:
-    return [rule for unit in dut.chain if type(unit) in INVARIANTS for rule in INVARIANTS[type(unit)](unit)]
+    return list(INVARIANTS.get(type(dut.memory), lambda _: ())(dut.memory))
 
 
 def _ternary(dut: TernaryEngine) -> list[Value]:

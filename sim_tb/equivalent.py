@@ -40,6 +40,9 @@ flatten
 {fine}
 opt_clean
 memory_nordff
+select -set few t:$mem_v2 r:SIZE<=8 %i
+memory_map @few
+opt_clean
 async2sync
 formalff -setundef -clk2ff -hierarchy
 setundef -undriven -anyseq

@@ -1,7 +1,8 @@
-"""Catalogue entry of the guard before a memory, with a memory that fails it at a known word, and its golden function."""
+"""Catalogue entries of what is between who asks and a memory, the streams of both ports apart, with their golden functions."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -10,9 +11,10 @@ import numpy as np
 
 from ..design import Design, Streams
 from .memory_guard import Guard
-from .memory_port import answer_layout, done_layout, request_layout, word_layout
+from .memory_port import answer_layout, done_layout
+from .memory_wide import Wider
 
-__all__ = ["DESIGN", "Guarded"]
+__all__ = ["DESIGNS", "Apart", "Guarded"]
 
 ADDRESS_BITS, LENGTH_BITS, DATA_BITS = 6, 2, 8
 WORDS, WAITING = 50, 4
@@ -22,44 +24,75 @@ STUCK = 255
 """Word to be written that the memory takes only when the guard has given it up."""
 COUNT = 60
 
+NAMES = {"i_read_requests": "port.read_requests", "i_write_requests": "port.write_requests", "i_write_data": "port.write_data",
+         "o_read_data": "port.read_data", "o_write_done": "port.write_done", "o_read_passed": "memory.read_requests",
+         "o_write_passed": "memory.write_requests", "o_words": "memory.write_data", "i_words": "memory.read_data",
+         "i_done": "memory.write_done"}
+"""Streams of the two ports of a unit, as members that tell the way each goes."""
 
-class Guarded(wiring.Component):
-    """A :class:`Guard` with the streams of both its ports apart, that can be failed at will and says so.
+
+def _stream(unit: wiring.Component, name: str) -> stream.Interface:
+    port, member = NAMES[name].split(".")
+    return getattr(getattr(unit, port), member)
+
+
+def _members(unit: wiring.Component) -> dict[str, wiring.Member]:
+    return {name: (In if name.startswith("i") else Out)(stream.Signature(_stream(unit, name).p.shape())) for name in NAMES}
+
+
+def _connect(m: Module, unit: wiring.Component, ours: wiring.Component, names: Iterable[str]) -> None:
+    for name in names:
+        outer, inner = wiring.flipped(getattr(ours, name)), _stream(unit, name)
+        wiring.connect(m, outer, inner) if name.startswith("i") else wiring.connect(m, inner, outer)
+
+
+class Apart(wiring.Component):
+    """A unit with its ``port`` and its ``memory`` taken to streams of their own, which the harness stalls each as it likes.
 
     Members
     -------
     i_read_requests, i_write_requests, i_write_data, o_read_data, o_write_done
         ``port``'s.
     o_read_passed, o_write_passed, o_words, i_words, i_done
-        ``memory``'s. What has ``late`` comes only after the guard has given that side up. The word :data:`STUCK` goes only then.
+        ``memory``'s.
+    """
+
+    def __init__(self, unit: wiring.Component) -> None:
+        self.unit = unit
+        super().__init__(_members(unit))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.unit = self.unit
+        _connect(m, self.unit, self, NAMES)
+        return m
+
+
+class Guarded(wiring.Component):
+    """A :class:`Guard` like :class:`Apart`, that can be failed at will and says so.
+
+    Members
+    -------
+    i_read_requests, ...
+        As :class:`Apart`'s. What has ``late`` of ``i_words`` and ``i_done`` comes only after the guard has given that side up. The
+        word :data:`STUCK` goes only then.
     o_read_failed, o_write_failed
         Once each: ``address`` of the burst that was not answered.
     """
 
     def __init__(self) -> None:
-        burst, word = request_layout(ADDRESS_BITS, LENGTH_BITS), word_layout(DATA_BITS)
-        answer, done = answer_layout(DATA_BITS), done_layout()
-        late = {"late": 1}
         self.guard = Guard(address_bits=ADDRESS_BITS, length_bits=LENGTH_BITS, data_bits=DATA_BITS, words=WORDS, patience=PATIENCE,
                            waiting=WAITING)
-        inputs = {"i_read_requests": burst, "i_write_requests": burst, "i_write_data": word,
-                  "i_words": data.StructLayout({**answer.members, **late}), "i_done": data.StructLayout({**done.members, **late})}
-        failed = data.StructLayout({"address": ADDRESS_BITS})
-        outputs = {"o_read_data": answer, "o_write_done": done, "o_read_passed": burst, "o_write_passed": burst, "o_words": word,
-                   "o_read_failed": failed, "o_write_failed": failed}
-        super().__init__({**{name: In(stream.Signature(layout)) for name, layout in inputs.items()},
-                          **{name: Out(stream.Signature(layout)) for name, layout in outputs.items()}})
+        late = {name: In(stream.Signature(data.StructLayout({**layout.members, "late": 1})))
+                for name, layout in (("i_words", answer_layout(DATA_BITS)), ("i_done", done_layout()))}
+        failed = Out(stream.Signature(data.StructLayout({"address": ADDRESS_BITS})))
+        super().__init__({**_members(self.guard), **late, "o_read_failed": failed, "o_write_failed": failed})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.guard = guard = self.guard
-        port, memory = guard.port, guard.memory
-        for ours, its in ((self.i_read_requests, port.read_requests), (self.i_write_requests, port.write_requests),
-                          (self.i_write_data, port.write_data)):
-            wiring.connect(m, wiring.flipped(ours), its)
-        for its, ours in ((port.read_data, self.o_read_data), (port.write_done, self.o_write_done),
-                          (memory.read_requests, self.o_read_passed), (memory.write_requests, self.o_write_passed)):
-            wiring.connect(m, its, wiring.flipped(ours))
+        memory = guard.memory
+        _connect(m, guard, self, [name for name in NAMES if name not in ("i_words", "i_done", "o_words")])
         for kind, ours, its in (("read", self.i_words, memory.read_data), ("write", self.i_done, memory.write_done)):
             comes = ~ours.p.late | getattr(guard, f"{kind}_failed")
             m.d.comb += [its.valid.eq(ours.valid & comes), ours.ready.eq(its.ready & comes)]
@@ -159,8 +192,44 @@ def _stimulus(rng: np.random.Generator) -> Streams:
             "i_write_data": {"data": words, "last": rng.integers(0, 2, len(words))}}
 
 
-DESIGN = Design(
-    name="memory_guard", summary="Bursts beyond 50 words refused, a memory that does not answer given up",
-    params={"address_bits": ADDRESS_BITS, "length_bits": LENGTH_BITS, "data_bits": DATA_BITS, "words": WORDS, "patience": PATIENCE,
-            "waiting": WAITING},
-    component=Guarded, golden=_golden, stimulus=_stimulus)
+def _widened(narrow: int, wide: int, streams: Streams) -> Streams:
+    """Requests in narrow words, the lowest of a wide one first; what is read has the flags of its last narrow word."""
+    parts = wide // narrow
+    words = streams["i_write_data"]["data"].astype(object)
+    last = np.zeros((len(words), parts), np.int64)
+    last[:, -1] = streams["i_write_data"]["last"]
+    said = {name: column.reshape(-1, parts) for name, column in streams["i_words"].items()}
+    return {
+        **{f"o_{kind}_passed": {"address": streams[f"i_{kind}_requests"]["address"] * parts,
+                                "length": streams[f"i_{kind}_requests"]["length"] * parts + parts - 1} for kind in ("read", "write")},
+        "o_words": {"data": np.array([int(word) >> narrow * n & (1 << narrow) - 1 for word in words for n in range(parts)], np.int64),
+                    "last": last.ravel()},
+        "o_read_data": {"data": sum(said["data"][:, n].astype(np.int64) << narrow * n for n in range(parts)),
+                        "last": said["last"][:, -1], "error": said["error"][:, -1]},
+        "o_write_done": streams["i_done"],
+    }
+
+
+def _wide_stimulus(narrow: int, wide: int, address_bits: int, length_bits: int, rng: np.random.Generator, n: int = 200) -> Streams:
+    """Each stream by itself, as the unit keeps no count of bursts."""
+    def words(bits: int, count: int) -> dict[str, np.ndarray]:
+        return {"data": rng.integers(0, 1 << bits, count), "last": rng.integers(0, 2, count)}
+
+    def requests() -> dict[str, np.ndarray]:
+        return {"address": rng.integers(0, 1 << address_bits, n), "length": rng.integers(0, 1 << length_bits, n)}
+    narrow_words = n * (wide // narrow)
+    return {"i_read_requests": requests(), "i_write_requests": requests(), "i_write_data": words(wide, n),
+            "i_words": {**words(narrow, narrow_words), "error": rng.integers(0, 2, narrow_words)},
+            "i_done": {"error": rng.integers(0, 2, n)}}
+
+
+DESIGNS = (
+    Design(name="memory_wider", summary="32-bit words asked of a memory of bytes",
+           params={"narrow": 8, "wide": 32, "address_bits": 5, "length_bits": 2},
+           component=lambda: Apart(Wider(narrow=8, wide=32, address_bits=5, length_bits=2)),
+           golden=partial(_widened, 8, 32), stimulus=partial(_wide_stimulus, 8, 32, 5, 2)),
+    Design(name="memory_guard", summary="Bursts beyond 50 words refused, a memory that does not answer given up",
+           params={"address_bits": ADDRESS_BITS, "length_bits": LENGTH_BITS, "data_bits": DATA_BITS, "words": WORDS, "patience": PATIENCE,
+                   "waiting": WAITING},
+           component=Guarded, golden=_golden, stimulus=_stimulus),
+)
