@@ -3,9 +3,9 @@
 Equal means what a user of the streams can see: every ready and valid is equal, and so is every payload that is valid. Inputs do all that
 the stream rules allow, resets included. The proof is induction over the pair of design and mutant, which begin in one state. Its
 invariant is found by refutation: that each bit of each register is equal in both, or is equal while some control bit has some
-value, and which values of small registers the design does not reach; whatever the solver finds a step out of is dropped until
-nothing is. The outputs must follow, from what is left of it: what they do not follow from on the way is given up at once, as
-less will be left.
+value, that both or neither of two values fit some bits, and which values of small registers the design does not reach; whatever the
+solver finds a step out of is dropped until nothing is. The outputs must follow, from what is left of it: what they do not follow
+from on the way is given up at once, as less will be left.
 """
 from __future__ import annotations
 
