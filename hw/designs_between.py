@@ -9,9 +9,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 import numpy as np
 
-from ..design import Design, Streams
+from ..design import Design, Streams, Transactions
 from .memory_guard import Guard
-from .memory_port import answer_layout, done_layout
 from .memory_wide import Wider
 
 __all__ = ["DESIGNS", "Apart", "Guarded"]
@@ -83,8 +82,8 @@ class Guarded(wiring.Component):
     def __init__(self) -> None:
         self.guard = Guard(address_bits=ADDRESS_BITS, length_bits=LENGTH_BITS, data_bits=DATA_BITS, words=WORDS, patience=PATIENCE,
                            waiting=WAITING)
-        late = {name: In(stream.Signature(data.StructLayout({**layout.members, "late": 1})))
-                for name, layout in (("i_words", answer_layout(DATA_BITS)), ("i_done", done_layout()))}
+        late = {name: In(stream.Signature(data.StructLayout({**_stream(self.guard, name).p.shape().members, "late": 1})))
+                for name in ("i_words", "i_done")}
         failed = Out(stream.Signature(data.StructLayout({"address": ADDRESS_BITS})))
         super().__init__({**_members(self.guard), **late, "o_read_failed": failed, "o_write_failed": failed})
 
@@ -107,12 +106,20 @@ class Guarded(wiring.Component):
         return m
 
 
-def _split(requests: Mapping[str, np.ndarray], fails: int | None) -> tuple[list[tuple[int, int]], list[bool], list[tuple[int, int]]]:
-    """Bursts, whether each is beyond the memory, and those passed on: no more than wait with the one that fails."""
-    bursts = list(zip(requests["address"].tolist(), requests["length"].tolist(), strict=True))
-    refused = [address + length >= WORDS for address, length in bursts]
+def _bursts(requests: Mapping[str, np.ndarray]) -> list[tuple[int, int, bool]]:
+    """Address and length of each burst, and whether it is beyond the memory."""
+    return [(address, length, address + length >= WORDS)
+            for address, length in zip(requests["address"].tolist(), requests["length"].tolist(), strict=True)]
+
+
+def _passed(bursts: list[tuple[int, int, bool]], fails: int | None) -> Transactions:
+    """Requests that the memory gets: no more than wait with the one that fails."""
     stop = len(bursts) if fails is None else fails + WAITING
-    return bursts, refused, [burst for burst, beyond in zip(bursts[:stop], refused, strict=False) if not beyond]
+    return _rows("address length", [(address, length) for address, length, refused in bursts[:stop] if not refused])
+
+
+def _failed(bursts: list[tuple[int, int, bool]], fails: int | None) -> Transactions:
+    return _rows("address", [] if fails is None else [bursts[fails][:1]])
 
 
 def _rows(names: str, rows: Iterable[tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -121,42 +128,48 @@ def _rows(names: str, rows: Iterable[tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 
 def _read(streams: Streams) -> Streams:
-    """A burst fails of which a word is late, or is missing where words were there for those before."""
-    said = list(zip(*(streams["i_words"][name].tolist() for name in ("data", "error", "late")), strict=True))
-    words = iter([row for row in said if not row[2]])
-    bursts, refused, _ = _split(streams["i_read_requests"], None)
-    given, fails = [], None
-    for n, ((_, length), beyond) in enumerate(zip(bursts, refused, strict=True)):
+    """The first burst fails for which the words that are not late do not suffice."""
+    said = zip(*(streams["i_words"][name].tolist() for name in ("data", "error", "late")), strict=True)
+    words = iter([(word, error) for word, error, late in said if not late])
+    bursts, given, fails = _bursts(streams["i_read_requests"]), [], None
+    for n, (_, length, refused) in enumerate(bursts):
         for at in range(length + 1):
-            word = next(words, None) if fails is None and not beyond else None
-            if word is None and not beyond and fails is None:
+            word = None if refused or fails is not None else next(words, None)
+            if word is None and not refused and fails is None:
                 fails = n
-            given.append((*word[:2], at == length) if word else (0, 1, at == length))
-    return {"o_read_data": _rows("data error last", given),
-            "o_read_passed": _rows("address length", _split(streams["i_read_requests"], fails)[2]),
-            "o_read_failed": _rows("address", [] if fails is None else [(bursts[fails][0],)])}
+            given.append((*(word or (0, 1)), at == length))
+    return {"o_read_data": _rows("data error last", given), "o_read_passed": _passed(bursts, fails),
+            "o_read_failed": _failed(bursts, fails)}
 
 
 def _written(streams: Streams) -> Streams:
-    """A burst fails in which a word is stuck, or whose end is late or missing."""
-    ends = iter([error for error, late in zip(*(streams["i_done"][name].tolist() for name in ("error", "late")), strict=True) if not late])
+    """The first burst fails in which a word is stuck, or whose end is late or missing.
+
+    Its words pass but for those behind the stuck one and the next; those of bursts that wait with it if none is stuck.
+    """
+    done = streams["i_done"]
+    ends = iter(done["error"][done["late"] == 0].tolist())
     words = iter(streams["i_write_data"]["data"].tolist())
-    bursts, refused, _ = _split(streams["i_write_requests"], None)
-    said, passed, fails, room = [], [], None, None
-    for n, ((_, length), beyond) in enumerate(zip(bursts, refused, strict=True)):
+    bursts, said, passed, fails, stuck = _bursts(streams["i_write_requests"]), [], [], None, False
+    for n, (_, length, refused) in enumerate(bursts):
         here = [(next(words), at == length) for at in range(length + 1)]
-        if fails is None and not beyond:
-            stuck = next((at for at, (word, _) in enumerate(here) if word == STUCK), None)
-            end = next(ends, None) if stuck is None else None
-            fails, room = (n, None if stuck is None else stuck + 2) if end is None else (None, None)
-            said.append(1 if end is None else end)
+        if refused or fails is not None:
+            error = 1
         else:
-            said.append(1)
-        if not beyond and (fails is None or n < fails + WAITING):
-            passed += here if room is None or n < fails else here[:room] if n == fails else []
-    return {"o_write_done": _rows("error", [(error,) for error in said]), "o_words": _rows("data last", passed),
-            "o_write_passed": _rows("address length", _split(streams["i_write_requests"], fails)[2]),
-            "o_write_failed": _rows("address", [] if fails is None else [(bursts[fails][0],)])}
+            data_here = [word for word, _ in here]
+            stuck = STUCK in data_here
+            end = None if stuck else next(ends, None)
+            error = 1 if end is None else end
+            if end is None:
+                fails = n
+            if stuck:
+                here = here[:data_here.index(STUCK) + 2]
+        said.append((error,))
+        waits = fails is None or n == fails or (n < fails + WAITING and not stuck)
+        if waits and not refused:
+            passed += here
+    return {"o_write_done": _rows("error", said), "o_words": _rows("data last", passed),
+            "o_write_passed": _passed(bursts, fails), "o_write_failed": _failed(bursts, fails)}
 
 
 def _golden(streams: Streams) -> Streams:

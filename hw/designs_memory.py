@@ -88,12 +88,11 @@ class Strict(wiring.Component):
         return m
 
 
-def _golden(words: int, data_bits: int, streams: Streams) -> Streams:
+def _golden(words: int, streams: Streams) -> Streams:
     """A memory of ``words``, 0 at first, where addresses wrap."""
     store = [0] * words
-    written = iter(np.asarray(streams["i_write_data"]["data"]).tolist())
-    found: dict[str, list[int]] = {"data": [], "last": [], "error": []}
-    done = []
+    written = iter(streams["i_write_data"]["data"].tolist())
+    found: list[tuple[int, bool]] = []
     requests = streams["i_requests"]
     for write, address, length in zip(requests["write"], requests["address"], requests["length"], strict=True):
         for n in range(int(length) + 1):
@@ -101,14 +100,10 @@ def _golden(words: int, data_bits: int, streams: Streams) -> Streams:
             if write:
                 store[where] = next(written)
             else:
-                found["data"].append(store[where])
-                found["last"].append(int(n == length))
-                found["error"].append(0)
-        if write:
-            done.append(0)
-    kind = object if data_bits > 63 else np.int64
-    return {"o_read_data": {name: np.array(values, kind if name == "data" else np.int64) for name, values in found.items()},
-            "o_write_done": {"error": np.array(done, np.int64)}}
+                found.append((store[where], n == length))
+    data, last = np.array(found, np.int64).reshape(-1, 2).T
+    return {"o_read_data": {"data": data, "last": last, "error": np.zeros(len(data), np.int64)},
+            "o_write_done": {"error": np.zeros(int(requests["write"].sum()), np.int64)}}
 
 
 def _bursts(address_bits: int, length_bits: int, data_bits: int, rng: np.random.Generator, *, count: int = COUNT) -> Streams:
@@ -148,11 +143,11 @@ def _requests(address_bits: int, length_bits: int, rng: np.random.Generator) -> 
 
 
 def _memory(name: str, summary: str, component: Callable[[], wiring.Component], *, address_bits: int, length_bits: int, data_bits: int,
-            count: int = COUNT, **params: object) -> Design:
+            count: int = COUNT) -> Design:
     return Design(
         name=name, summary=summary, component=component,
-        params={"address_bits": address_bits, "length_bits": length_bits, "data_bits": data_bits, **params},
-        golden=partial(_golden, 1 << address_bits, data_bits),
+        params={"address_bits": address_bits, "length_bits": length_bits, "data_bits": data_bits},
+        golden=partial(_golden, 1 << address_bits),
         stimulus=partial(_bursts, address_bits, length_bits, data_bits, count=count))
 
 
