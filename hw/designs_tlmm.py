@@ -61,7 +61,7 @@ def tlmm_build(tables: int, **structure: Any) -> Design:
                 f"{code} bytes",
         params=params, component=partial(TableBuild, **params), family="ecp5" if cells else None,
         twin=partial(TableBuild, **{**params, "cells": False}) if cells else None, golden=partial(_build, tables, lanes, code),
-        stimulus=lambda rng: {"i": {"x": _activations(rng, 4, CODES[code].group * tables, tokens).reshape(-1, tokens)}})
+        stimulus=lambda rng: {"i": {"x": _activations(rng, 8, CODES[code].group * tables, tokens).reshape(-1, tokens)}})
 
 
 def _lookup(tables: int, tokens: int, lanes: int, code: str, ports: int, streams: Streams) -> Streams:

@@ -4,12 +4,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+import tempfile
 import time
 
 from ..design import Design, Streams
 from ..hw.payload import Words, bits, pack
 from .equivalent import Prover
 from .exhaustive import ENUMERABLE, drawn, every, mess
+from .miter import Answer, Miter
 from .mutants import Mutant, make
 from .simulate import STALLS
 from .verilator import Harness, HarnessError, Run
@@ -66,19 +68,37 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
         hunt.round(*next(stimuli), seed=n)
     prover = Prover(design, hunt.open()) if hunt.open() else None
     equivalent: set[Mutant] = set()
+    answers: dict[Mutant, Answer] = {}
     for effort in EFFORTS:
-        proved = {mutant for mutant in hunt.open() if prover and prover.equivalent(mutant, effort)}
+        if effort == EFFORTS[-1]:
+            answers = _answers(design, hunt.open())
+            equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
+        asked = [mutant for mutant in hunt.open() if mutant not in answers or answers[mutant].equal is None]
+        proved = {mutant for mutant in asked if prover and prover.equivalent(mutant, effort)}
         equivalent |= hunt.drop(proved)
         if design.stateless and bits(model.inputs) <= (ENUMERABLE if effort else SOON) and hunt.open():
             for n, (raw, streams) in enumerate(every(model.inputs)):
                 hunt.round(raw, streams, seed=n, stalls=("none",))
             equivalent |= hunt.drop(set(hunt.open()))
         hunt.give(stimuli, FURTHER if not effort else MORE if effort == 1 else 0)
-    surviving = [str(mutant) for mutant in hunt.open()]
+    surviving = [f"{mutant}{_seen(answers.get(mutant))}" for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])
     killed = len(made.mutants) - timing - len(equivalent) - len(surviving)
     return Campaign(name=design.name, mutants=len(made.mutants), killed=killed, timing=timing, equivalent=len(equivalent),
                     surviving=surviving, cases=hunt.cases, seconds=round(time.monotonic() - start, 1))
+
+
+def _answers(design: Design, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
+    """What ABC says about each."""
+    if not mutants:
+        return {}
+    with tempfile.TemporaryDirectory() as scratch:
+        miter = Miter(design, mutants, Path(scratch))
+        return {mutant: miter.ask(mutant) for mutant in mutants}
+
+
+def _seen(answer: Answer | None) -> str:
+    return f" (differs in cycle {answer.cycle})" if answer and answer.equal is False else ""
 
 
 class _Hunt:

@@ -13,9 +13,11 @@ import z3
 
 from mantissa.hw.catalog import find
 from mantissa.sim_tb import campaign
+from mantissa.sim_tb import miter as miter_module
 from mantissa.sim_tb import mutate as command
 from mantissa.sim_tb.equivalent import Prover
 from mantissa.sim_tb.exhaustive import harness, run_cases
+from mantissa.sim_tb.miter import Miter
 from mantissa.sim_tb.mutants import Mutant, make
 from mantissa.sim_tb.mutate import failures, mutate
 from mantissa.sim_tb.steps import Plan, verify
@@ -155,3 +157,19 @@ def test_command(tmp_path, capsys):
 def test_names():
     assert str(Mutant(number=1, mode="inv", cell="$add", port="A", bit=2)) == "inv $add.A[2]"
     assert str(Mutant(number=1, mode="cnot0", cell="$add", port="A", bit=2, control=0)) == "cnot0 $add.A[2] by [0]"
+
+
+def test_miter(tmp_path, monkeypatch):
+    """ABC proves what is equal, finds what differs, and says neither when it is given no time; that of Yosys says the same."""
+    design = find("queue_d5")
+    made = make(design, folder=FOLDER, count=100)
+    same = [mutant for mutant in made.mutants if Prover(design, [mutant]).equivalent(mutant, 0)][:2]
+    other = [mutant for mutant in made.mutants if mutant.mode == "inv" and mutant.port in ("D", "Y")][:2]
+    miter = Miter(design, [*same, *other], tmp_path)
+    assert same
+    assert other
+    for _ in range(2):
+        assert [miter.ask(mutant).equal for mutant in (*same, *other)] == [True] * len(same) + [False] * len(other)
+        monkeypatch.setattr(miter_module, "NATIVE", ())
+    monkeypatch.setattr(miter_module, "INSIDE", "log {proof}\n")
+    assert miter.ask(same[0]).equal is None
