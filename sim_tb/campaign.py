@@ -21,9 +21,6 @@ __all__ = ["Campaign", "failures", "mutate"]
 ROUNDS = 4
 """Stimuli, each with every kind of stall, before quick proofs are tried."""
 
-EFFORTS = (0, 1, 2)
-"""Of proofs, in their order."""
-
 FURTHER = 20_000
 """Transactions that what quick proofs leave open is given before proofs that may take long."""
 
@@ -68,20 +65,18 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
         hunt.round(*next(stimuli), seed=n)
     prover = Prover(design, hunt.open()) if hunt.open() else None
     equivalent: set[Mutant] = set()
-    answers: dict[Mutant, Answer] = {}
-    for effort in EFFORTS:
-        if effort == EFFORTS[-1]:
-            answers = _answers(design, hunt.open())
-            equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
-        asked = [mutant for mutant in hunt.open() if mutant not in answers or answers[mutant].equal is None]
-        proved = {mutant for mutant in asked if prover and prover.equivalent(mutant, effort)}
-        equivalent |= hunt.drop(proved)
+    for effort, most in ((0, FURTHER), (1, MORE)):
+        equivalent |= hunt.drop({mutant for mutant in hunt.open() if prover and prover.equivalent(mutant, effort)})
         if design.stateless and bits(model.inputs) <= (ENUMERABLE if effort else SOON) and hunt.open():
             for n, (raw, streams) in enumerate(every(model.inputs)):
                 hunt.round(raw, streams, seed=n, stalls=("none",))
             equivalent |= hunt.drop(set(hunt.open()))
-        hunt.give(stimuli, FURTHER if not effort else MORE if effort == 1 else 0)
-    surviving = [f"{mutant}{_seen(answers.get(mutant))}" for mutant in hunt.open()]
+        hunt.give(stimuli, most)
+    answers = _answers(design, hunt.open())
+    equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
+    untold = [mutant for mutant in hunt.open() if answers[mutant].equal is None]
+    equivalent |= hunt.drop({mutant for mutant in untold if prover and prover.equivalent(mutant)})
+    surviving = [f"{mutant}{_seen(answers[mutant])}" for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])
     killed = len(made.mutants) - timing - len(equivalent) - len(surviving)
     return Campaign(name=design.name, mutants=len(made.mutants), killed=killed, timing=timing, equivalent=len(equivalent),
@@ -97,8 +92,8 @@ def _answers(design: Design, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
         return {mutant: miter.ask(mutant) for mutant in mutants}
 
 
-def _seen(answer: Answer | None) -> str:
-    return f" (differs in cycle {answer.cycle})" if answer and answer.equal is False else ""
+def _seen(answer: Answer) -> str:
+    return f" (differs in cycle {answer.cycle})" if answer.equal is False else ""
 
 
 class _Hunt:

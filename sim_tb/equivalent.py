@@ -21,8 +21,7 @@ from typing import Any
 import z3
 
 from ..design import Design
-from .mutants import Mutant, apply
-from .models import library_of
+from .mutants import Mutant, apply, models
 from .simulate import layouts_of
 from .unreachable import Unreachable
 from .verilator import SELECTOR
@@ -300,15 +299,14 @@ class Prover:
 
 
 def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
-    models = "\n".join(f"read_verilog -overwrite {n}.v" for n in range(len(library_of(design))))
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         try:
-            apply(design, mutants, SCRIPT.format(top=design.name, library=models, fine=""), work)
+            apply(design, mutants, SCRIPT.format(top=design.name, library=models(design), fine=""), work)
         except RuntimeError as error:
             if "logic loop" not in str(error):
                 raise
-            apply(design, mutants, SCRIPT.format(top=design.name, library=models, fine="simplemap"), work)      # none of bits
+            apply(design, mutants, SCRIPT.format(top=design.name, library=models(design), fine="simplemap"), work)      # none of bits
         return (work / "mutated.smt2").read_text()
 
 

@@ -15,17 +15,14 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
-from amaranth.hdl import Shape
-
 from ..design import Design
 from ..gen.designs import verilog_of
 from . import yosys
-from .models import library_of
-from .mutants import Mutant, apply
+from .mutants import Mutant, apply, models
 from .simulate import layouts_of
 from .verilator import SELECTOR
 
-__all__ = ["PATIENCE", "Answer", "Miter"]
+__all__ = ["Answer", "Miter"]
 
 PATIENCE = 30
 """Seconds for one mutant's invariant."""
@@ -66,7 +63,7 @@ write_aiger -zinit -map miter.map miter.aig
 """
 """No pass that sees that the register of the mutant's number never changes: what it holds is written into the file for each."""
 
-PROOF = "read_aiger mutant.aig; strash; scleanup; scorr; write_aiger merged.aig; pdr -T {patience}; write_status status"
+PROOF = f"read_aiger mutant.aig; strash; scleanup; scorr; write_aiger merged.aig; pdr -T {PATIENCE}; write_status status"
 
 INSIDE = """
 read_verilog <<END
@@ -106,27 +103,26 @@ class Miter:
         self.work = work
         width = max(mutant.number for mutant in mutants).bit_length()
         (work / "miter.v").write_text(_miter(design, width))
-        models = "\n".join(f"read_verilog -overwrite {n}.v" for n in range(len(library_of(design))))
-        apply(design, mutants, SCRIPT.format(top=design.name, library=models), work)
+        apply(design, mutants, SCRIPT.format(top=design.name, library=models(design)), work)
         self.before, self.latches, self.after = _parts(work / "miter.aig")
         found = re.findall(r"^latch (\d+) (\d+) number$", (work / "miter.map").read_text(), re.M)
         self.number = {int(bit): int(latch) for latch, bit in found}
         if len(self.number) != width:
             raise RuntimeError(f"The miter of {design.name} has {len(self.number)} bits of a mutant's number, not {width}")
 
-    def ask(self, mutant: Mutant, patience: int = PATIENCE) -> Answer:
+    def ask(self, mutant: Mutant) -> Answer:
         """Whether the mutant is the design."""
         latches = list(self.latches)
         for bit, latch in self.number.items():
             latches[latch] += b" 1" if mutant.number >> bit & 1 else b" 0"
         (self.work / "mutant.aig").write_bytes(b"\n".join([self.before, *latches, self.after]))
-        status, proof = self.work / "status", PROOF.format(patience=patience)
+        status = self.work / "status"
         status.unlink(missing_ok=True)
         if native := next(filter(None, map(shutil.which, NATIVE)), None):
-            subprocess.run([native, "-c", proof], cwd=self.work, capture_output=True, check=False)
+            subprocess.run([native, "-c", PROOF], cwd=self.work, capture_output=True, check=False)
         else:
             with suppress(RuntimeError):                # as ABC left no netlist
-                yosys.run(INSIDE.format(proof=proof.replace("; ", ";").replace(" ", ",")), self.work, log="abc.log")
+                yosys.run(INSIDE.format(proof=PROOF.replace("; ", ";").replace(" ", ",")), self.work, log="abc.log")
         if not status.exists():
             return Answer(None)
         said = status.read_text().split()
@@ -161,7 +157,7 @@ def _miter(design: Design, width: int) -> str:
 
     for port, layout in inputs.items():
         valid, ready, payload = (f"{port}__{part}" for part in ("valid", "ready", "payload"))
-        bits = Shape.cast(layout).width
+        bits = layout.size
         ports.append(f"input {valid}")
         wires(ready, 1)
         body += [f"reg waits_{port} = 0;", f"wire there_{port} = {valid} | waits_{port};",
@@ -180,7 +176,7 @@ def _miter(design: Design, width: int) -> str:
         for pins in sides.values():
             pins.append(f".{ready}({ready})")
         wires(valid, 1)
-        if bits := Shape.cast(layout).width:
+        if bits := layout.size:
             wires(payload, bits, f"design_{valid}")
     body += [f"assign wrong = {' | '.join(f'({text})' for text in differs)};",
              *(f"{design.name} {side}({', '.join(pins)});" for side, pins in sides.items())]

@@ -17,7 +17,7 @@ from .models import library_of
 from .simulate import layouts_of
 from .verilator import SELECTOR, Harness
 
-__all__ = ["Mutant", "Mutants", "apply", "make"]
+__all__ = ["Mutant", "Mutants", "apply", "make", "models"]
 
 PREPARE = """
 {library}
@@ -118,6 +118,11 @@ def apply(design: Design, mutants: Sequence[Mutant], script: str, work: Path) ->
     width = max(mutant.number for mutant in mutants).bit_length()
     commands = [mutant.command(design.name, width) for mutant in mutants]
     yosys.run("\n".join([_prepared(design, work), *commands, script]), work)
+
+
+def models(design: Design) -> str:
+    """For a script of :func:`apply`, the commands that put its cells' models in place of the black boxes."""
+    return "\n".join(f"read_verilog -overwrite {n}.v" for n in range(len(library_of(design))))
 
 
 def _list(design: Design, work: Path, count: int, seed: int) -> Sequence[Mutant]:

@@ -160,7 +160,7 @@ def test_names():
 
 
 def test_miter(tmp_path, monkeypatch):
-    """ABC proves what is equal, finds what differs, and says neither when it is given no time; that of Yosys says the same."""
+    """ABC proves what is equal, finds what differs, that of Yosys too; neither is known if it says nothing."""
     design = find("queue_d5")
     made = make(design, folder=FOLDER, count=100)
     same = [mutant for mutant in made.mutants if Prover(design, [mutant]).equivalent(mutant, 0)][:2]
