@@ -71,7 +71,21 @@ def _norm_stimulus(width: int, gain_width: int, depth: int, rng: np.random.Gener
     small = token % 3 == 1
     x, gain = np.where(small, np.clip(x, -100, 100), x), np.where(small, 1, gain)
     x = np.where(token % 7 == 5, 0, x)
-    return {"i": {"x": x, "gain": gain, "last": last}}
+    drawn = [x, gain, last]
+    return {"i": dict(zip(("x", "gain", "last"), map(np.concatenate, zip(drawn, *_ties(rng, width, gain_width, depth), strict=True)),
+                          strict=True))}
+
+
+def _ties(rng: np.random.Generator, width: int, gain_width: int, depth: int) -> Iterator[list[np.ndarray]]:
+    """Tokens of a largest number and of what 127 times it divides to half a code, or to a power of two more, of every size."""
+    half, over = np.meshgrid(np.arange(1, 254, 2), [0, *(1 << np.arange(width - 1))])
+    for n in range(60):
+        step = 254 if n % 3 == 0 and width > 8 else 2
+        largest = rng.integers(1, (1 << width - 1) // step) * step
+        total = half * largest + over
+        x = np.append(largest, rng.permutation(total[(total % 254 == 0) & (over < largest)] // 254)[:depth - 1])
+        x = rng.permutation(x * rng.choice([-1, 1], len(x)))
+        yield [x, np.full(len(x), 1 << rng.integers(0, gain_width - 1)), np.arange(len(x)) == len(x) - 1]
 
 
 def rms_quantize(*, width: int = 16, gain_width: int = 16, depth: int) -> Design:
@@ -140,6 +154,10 @@ def _add_stimulus(acc_width: int, bits: int, width: int, rng: np.random.Generato
     by = rng.integers(0, bits, n)
     b, c = np.where(power, 1 << by, b), np.where(power, by + rng.integers(1, 9, n), c)
     acc = np.where(power, rng.integers(-1 << 14, 1 << 14, n), acc)
+    far = rng.random(n) < 0.25                              # one bit far up that is not the sign's
+    by = rng.integers(0, bits, n)
+    b, c = np.where(far, 1 << by, b), np.where(far, rng.integers(0, by + 1), c)
+    acc = np.where(far, (1 << rng.integers(0, acc_width - 1, n)) ^ -rng.integers(0, 2, n), acc)
     return {"i": {"acc": acc, "b": b, "c": c, "residual": _signed(rng, n, width)}}
 
 
@@ -161,7 +179,7 @@ def _squared(out_width: int, depth: int, streams: Streams) -> Streams:
     return {"o": _columns(rows, y=np.int64, exponent=np.int64, last=np.int64)}
 
 
-def _square_stimulus(width: int, depth: int, rng: np.random.Generator) -> Streams:
+def _square_stimulus(width: int, out_width: int, depth: int, rng: np.random.Generator) -> Streams:
     """Tokens whose numbers have up to any number of bits; powers of two, for ties and what differs from one in a bit."""
     last = _lengths(rng, 900, depth)
     n = len(last)
@@ -173,7 +191,26 @@ def _square_stimulus(width: int, depth: int, rng: np.random.Generator) -> Stream
     half = rng.integers(0, width - 1, n)                    # what may be a tie but for one bit below
     lone = (rng.integers(0, 4, n) << half + 1 | 1 << half | 1 << rng.integers(0, width - 1, n)) & (1 << width - 1) - 1
     up = np.where(power & (rng.random(n) < 0.8), lone * rng.choice([-1, 1], n), up)
-    return {"i": {"gate": gate, "up": up, "last": last}}
+    drawn = [gate, up, last]
+    return {"i": dict(zip(("gate", "up", "last"), map(np.concatenate, zip(drawn, *_lone(rng, width, out_width, depth), strict=True)),
+                          strict=True))}
+
+
+def _lone(rng: np.random.Generator, width: int, out_width: int, depth: int) -> Iterator[list[np.ndarray]]:
+    """Tokens of pairs whose products have under the result's last bit, 0, a half and one bit more, however far below."""
+    most = 1 << width - 1
+    found: dict[int, list[tuple[int, int]]] = {}
+    for gate, apart in zip((rng.integers(0, most // 2, 6000) * 2 + 1).tolist(), rng.integers(1, width + 4, 6000).tolist(), strict=True):
+        up = (1 + (1 << apart)) * pow(gate * gate, -1, 4 << apart) % (4 << apart)
+        if up < most:
+            twice, once = (int(rng.integers(0, width - x.bit_length())) for x in (gate, up))
+            found.setdefault(apart + 2 * twice + once + 1, []).append((gate << twice, up << once))
+    for exponent, pairs in found.items():
+        top = exponent + out_width - 2                      # of the token's largest product, of powers of two
+        if top <= 3 * (width - 2):
+            twice = min(top // 2, width - 2)
+            gate, up = np.array([(1 << twice, 1 << top - 2 * twice), *pairs[:depth - 1]]).T
+            yield [gate, up * rng.choice([-1, 1], len(up)), np.arange(len(up)) == len(up) - 1]
 
 
 def gated(*, width: int = 16, out_width: int = 16, depth: int) -> Design:
@@ -182,7 +219,7 @@ def gated(*, width: int = 16, out_width: int = 16, depth: int) -> Design:
     return Design(
         name=f"gated_square_{width}_d{depth}", summary=f"Squared relu times a gated value, one exponent for a token of up to {depth}",
         params=params, component=partial(GatedSquare, **params), golden=partial(_squared, out_width, depth),
-        stimulus=partial(_square_stimulus, width, depth))
+        stimulus=partial(_square_stimulus, width, out_width, depth))
 
 
 def _skipped(depth: int, streams: Streams) -> Streams:

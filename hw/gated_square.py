@@ -124,7 +124,7 @@ class GatedSquare(wiring.Component):
         steps = (number >> (by[3:] << 3))[:len(number)]
         below = Signal()
         with m.Switch(by[3:]):
-            for n in range(1, -(-len(number) // 8) + 1):
+            for n in range(1, (len(number) - self.out_width) // 8 + 1):
                 with m.Case(n):
                     m.d.comb += below.eq(number[:8 * n].any())
         fine = Signal(len(number))

@@ -60,7 +60,9 @@ struct Streams {
     const uint64_t* out_count;
 };
 
-// Streams until all that is expected came, or, if it is only to leave a mess behind, for some cycles without looking at anything.
+// Streams until all that is expected came, or, if it is only to leave a mess behind, for some cycles without looking at anything: the
+// last of them is a reset, which must undo whatever was, and take nothing of what the sources still offer. With stalls, a source that
+// pauses shows the payload of any transaction.
 template <bool STALLS, bool MESS>
 int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s) {
     Vtop* const top = &module;
@@ -80,12 +82,16 @@ int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s)
         if (!offered[n]) { \
             bool go = s.taken[n] < in_count[n] && !(STALLS && pause_in[n].next(stall)); \
             if (go) put(top->payload, in[n] + s.taken[n] * words); \
+            else if (STALLS && in_count[n]) put(top->payload, in[n] + pause_in[n].draw() % in_count[n] * words); \
             top->valid = offered[n] = go; \
             if (go && s.first_in == ~0ull) s.first_in = cycle; \
         }
         INPUTS(DRIVE)
 #define ACCEPT(n, valid, ready, payload, words) top->ready = !(STALLS && pause_out[n].next(stall));
         OUTPUTS(ACCEPT)
+#if CLOCKED
+        if (MESS) top->rst = cycle == options.before;
+#endif
 #if !EVERY_EDGE
 #if CLOCKED
         top->clk = 0;
@@ -126,8 +132,11 @@ int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s)
         top->eval();
 #endif
         if (MESS) {
-            if (cycle == options.before) return DONE;
-            continue;
+            if (cycle < options.before) continue;
+#if CLOCKED
+            top->rst = 0;
+#endif
+            return DONE;
         }
         idle = moved ? 0 : idle + 1;
         if (complete && tail++ == TAIL) break;
@@ -137,8 +146,8 @@ int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s)
     return DONE;
 }
 
-// A reset, which must undo whatever was.
-void reset(Vtop& module, int cycles) {
+// The first reset.
+void reset(Vtop& module) {
     Vtop* const top = &module;
 #define QUIET(n, valid, ready, payload, words) top->valid = 0;
     INPUTS(QUIET)
@@ -146,7 +155,7 @@ void reset(Vtop& module, int cycles) {
     OUTPUTS(CLOSED)
 #if CLOCKED
     top->rst = 1;
-    for (int n = 0; n < cycles; n++) { top->clk = 0; top->eval(); top->clk = 1; top->eval(); }
+    for (int n = 0; n < 2; n++) { top->clk = 0; top->eval(); top->clk = 1; top->eval(); }
     top->rst = 0;
 #endif
 #if EVERY_EDGE
@@ -175,11 +184,8 @@ extern "C" int harness_run(const uint32_t* const* in, const uint64_t* in_count, 
     if (options.stall != NONE || options.before) return STUCK;
 #endif
     try {
-        reset(*top, 2);
-        if (CLOCKED && options.before) {
-            loop<true, true>(*top, streams, options, s);
-            reset(*top, 1);
-        }
+        reset(*top);
+        if (CLOCKED && options.before) loop<true, true>(*top, streams, options, s);
         const int outcome = options.stall == NONE ? loop<false, false>(*top, streams, options, s) : loop<true, false>(*top, streams, options, s);
         top->final();
         return outcome;
