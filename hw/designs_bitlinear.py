@@ -243,7 +243,7 @@ def _skip_stimulus(width: int, depth: int, rng: np.random.Generator) -> Streams:
     token = np.concatenate([[0], np.cumsum(last)[:-1]])
     dense = rng.choice([0, 0.1, 0.4, 1], int(token[-1]) + 1)[token]
     code = np.where(rng.random(len(last)) < dense, _signed(rng, len(last), width), 0)
-    full = np.repeat([0, -1], depth)                        # the most that either count can be
+    full = np.repeat(rng.permutation([0, -1]), depth)       # the most that either count can be
     return {"i": {"code": np.append(full, code), "last": np.append((np.arange(2 * depth) + 1) % depth == 0, last)}}
 
 
