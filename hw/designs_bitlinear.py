@@ -77,11 +77,14 @@ def _norm_stimulus(width: int, gain_width: int, depth: int, rng: np.random.Gener
 
 
 def _ties(rng: np.random.Generator, width: int, gain_width: int, depth: int) -> Iterator[list[np.ndarray]]:
-    """Tokens of a largest number and of what 127 times it divides to half a code, or to a power of two more, of every size."""
+    """Tokens of a largest number and of what 127 times it divides to half a code, or to a power of two more, of every size. Operands have
+    nine bits or more."""
     half, over = np.meshgrid(np.arange(1, 254, 2), [0, *(1 << np.arange(width - 1))])
     for n in range(60):
-        step = 254 if n % 3 == 0 and width > 8 else 2
-        largest = rng.integers(1, (1 << width - 1) // step) * step
+        if n % 3:
+            largest = 1 << rng.integers(1, width - 1) if n % 3 == 1 else 2 * rng.integers(1, 1 << width - 2)
+        else:
+            largest = 254 * rng.integers(1, (1 << width - 1) // 254)
         total = half * largest + over
         x = np.append(largest, rng.permutation(total[(total % 254 == 0) & (over < largest)] // 254)[:depth - 1])
         x = rng.permutation(x * rng.choice([-1, 1], len(x)))
