@@ -12,13 +12,15 @@ from .reduce import Reduce
 __all__ = ["DESIGNS", "accumulate", "reduce"]
 
 
-def accumulate(streams: Streams) -> Streams:
-    """Sums of the passes, slot by slot, modulo 2**32."""
+def accumulate(depth: int, streams: Streams) -> Streams:
+    """Sums of the passes, slot by slot, modulo 2**32, until a pass has more than ``depth``: what is beyond is never taken."""
     rows = streams["i"]
     slots: dict[int, np.ndarray] = {}
     out, end, slot = [], [], 0
     for n, value in enumerate(np.asarray(rows["sum"], np.int64)):
         slot = 0 if rows["swap"][n] else slot + 1
+        if slot == depth:
+            break
         total = value if rows["first"][n] else slots[slot] + value
         slots[slot] = (total + (1 << 31)) % (1 << 32) - (1 << 31)
         if rows["last"][n]:
@@ -28,7 +30,7 @@ def accumulate(streams: Streams) -> Streams:
 
 
 def _passes(lanes: int, width: int, slots: int, rng: np.random.Generator) -> Streams:
-    """Blocks of one to five passes over one to ``slots`` slots: short ones meet the read-after-write hazard."""
+    """Blocks of one to five passes over one to ``slots`` slots: short ones meet the read-after-write hazard. The last pass is too long."""
     swap, first, last = [], [], []
     for _ in range(60):
         size, passes = int(rng.choice([1, 1, 2, 3, slots, rng.integers(1, slots + 1)])), int(rng.integers(1, 6))
@@ -36,6 +38,9 @@ def _passes(lanes: int, width: int, slots: int, rng: np.random.Generator) -> Str
             swap += [1] + [0] * (size - 1)
             first += [int(n == 0)] * size
             last += [int(n == passes - 1)] * size
+    swap += [1] + [0] * (slots + 1)
+    first += [1] * (slots + 2)
+    last += [1] * (slots + 2)
     count = len(swap)
     most = 1 << width - 1
     extreme = rng.choice([-most, most - 1, 0, -1], (count, lanes))
@@ -75,7 +80,7 @@ def _runs(lanes: int, rng: np.random.Generator) -> Streams:
 DESIGNS = (
     *(Design(name=f"accumulate_{lanes}x{slots}", summary=f"Accumulators, {lanes} by {slots}, of {width}-bit partial sums.",
              params={"lanes": lanes, "width": width, "slots": slots},
-             component=partial(Accumulate, lanes=lanes, width=width, slots=slots, room=16), golden=accumulate,
+             component=partial(Accumulate, lanes=lanes, width=width, slots=slots, room=16), golden=partial(accumulate, slots),
              stimulus=partial(_passes, lanes, width, slots))
       for lanes, width, slots in ((2, 17, 8), (8, 19, 256))),
     *(Design(name=f"reduce_x{lanes}", summary=f"Maximum or sum of runs, {lanes} lanes.", params={"lanes": lanes},

@@ -120,25 +120,27 @@ class MacDynamic(wiring.Component):
         valid, first, last = Signal(stages), Signal(stages, reset_less=True), Signal(stages, reset_less=True)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
 
-        # A chain's sum, and what is known of it: whether it is the first of its dot product, whether it is complete, and the last.
+        # A chain's sum, and what is known of it: whether it is of its dot product's first chain, whether it is complete, and the last.
         part = Signal(ACC, reset_less=True)
-        count = Signal(range(self.chain), reset_less=True)
-        opening, fresh, whole, finishes = Signal(reset_less=True), Signal(reset_less=True), Signal(), Signal(reset_less=True)
-        starts, ends = Signal(), Signal()
-        m.d.comb += starts.eq(first[-1] | fresh)
+        opening, whole, finishes = Signal(reset_less=True), Signal(), Signal(reset_less=True)
+        ends = Signal()
+        enters = advance & valid[-1]
+        word = Summand(pair.terms[self.shift:], pair.sign, pair.largest)
         if self.chain > 1:
-            place = Signal.like(count)
-            m.d.comb += [place.eq(count & (~starts).replicate(len(count))), ends.eq(last[-1] | (place == self.chain - 1))]
-            with m.If(advance & valid[-1]):
-                m.d.sync += count.eq(place + 1)
+            count, fresh = Signal(range(self.chain), reset_less=True), Signal(reset_less=True)
+            starts, place = Signal(), Signal.like(count)
+            m.d.comb += [starts.eq(first[-1] | fresh), place.eq(count & (~starts).replicate(len(count))),
+                         ends.eq(last[-1] | (place == self.chain - 1))]
+            with m.If(enters):
+                m.d.sync += [count.eq(place + 1), fresh.eq(ends), opening.eq(first[-1] | (opening & ~fresh))]
+            self._add(m, enters, part, word, starts, "part")
         else:
             m.d.comb += ends.eq(1)
-        self._add(m, advance & valid[-1], part, Summand(pair.terms[self.shift:], pair.sign, pair.largest), starts, "part")
+            with m.If(enters):
+                m.d.sync += [part.eq(Cat(term.value for term in word.extended(ACC))), opening.eq(first[-1])]
         with m.If(advance):
             m.d.sync += [valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)), last.eq(Cat(self.i.p.last, last)),
                          whole.eq(valid[-1] & ends), finishes.eq(last[-1]), self.o.valid.eq(whole & finishes)]
-        with m.If(advance & valid[-1]):
-            m.d.sync += [fresh.eq(ends), opening.eq(first[-1] | (opening & ~fresh))]
 
         total = Signal(self.acc_width, reset_less=True)
         self._add(m, advance & whole, total, Summand([plain(bit) for bit in part[:-1]], plain(part[-1]), 0), opening, "total")
