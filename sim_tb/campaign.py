@@ -4,14 +4,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-import tempfile
 import time
 
 from ..design import Design, Streams
 from ..hw.payload import Words, bits, pack
 from .equivalent import Prover
 from .exhaustive import ENUMERABLE, drawn, every, mess
-from .miter import Answer, Miter
+from .miter import Answer, decide
 from .mutants import Mutant, make
 from .simulate import STALLS
 from .verilator import Harness, HarnessError, Run
@@ -72,7 +71,7 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
                 hunt.round(raw, streams, seed=n, stalls=("none",))
             equivalent |= hunt.drop(set(hunt.open()))
         hunt.give(stimuli, most)
-    answers = _answers(design, hunt.open())
+    answers = decide(design, hunt.open())
     equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
     untold = [mutant for mutant in hunt.open() if answers[mutant].equal is None]
     equivalent |= hunt.drop({mutant for mutant in untold if prover and prover.equivalent(mutant)})
@@ -81,15 +80,6 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
     killed = len(made.mutants) - timing - len(equivalent) - len(surviving)
     return Campaign(name=design.name, mutants=len(made.mutants), killed=killed, timing=timing, equivalent=len(equivalent),
                     surviving=surviving, cases=hunt.cases, seconds=round(time.monotonic() - start, 1))
-
-
-def _answers(design: Design, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
-    """What ABC says about each."""
-    if not mutants:
-        return {}
-    with tempfile.TemporaryDirectory() as scratch:
-        miter = Miter(design, mutants, Path(scratch))
-        return {mutant: miter.ask(mutant) for mutant in mutants}
 
 
 def _seen(answer: Answer) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+import json
 from pathlib import Path
 import re
 import shutil
 import subprocess
+import tempfile
 from typing import NamedTuple
 
 from ..design import Design
@@ -22,20 +24,63 @@ from .mutants import Mutant, apply, models
 from .simulate import layouts_of
 from .verilator import SELECTOR
 
-__all__ = ["Answer", "Miter"]
+__all__ = ["Answer", "Miter", "decide"]
 
 PATIENCE = 30
 """Seconds for one mutant's invariant."""
 
-SCRIPT = """
+MOST = 120
+"""Seconds for one mutant with what goes before that."""
+
+LARGE = 4096
+"""Bits of a design's memories up to which they become registers."""
+
+FLAT = """
 {library}
 hierarchy -check -top {top}
 proc
 flatten
 setundef -init -zero
+rename -enumerate -pattern memory_% t:$mem_v2
 write_rtlil flat.il
-design -reset
+write_json flat.json
+"""
+
+CUT = """
+(* techmap_celltype = "$mem_v2" *)
+module cut(RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN, WR_ADDR, WR_DATA);
+  parameter MEMID = "", SIZE = 1, OFFSET = 0, ABITS = 1, WIDTH = 1, INIT = 0, RD_PORTS = 1, RD_CLK_ENABLE = 0, RD_CLK_POLARITY = 0,
+    RD_TRANSPARENCY_MASK = 0, RD_COLLISION_X_MASK = 0, RD_WIDE_CONTINUATION = 0, RD_CE_OVER_SRST = 0, RD_ARST_VALUE = 0,
+    RD_SRST_VALUE = 0, RD_INIT_VALUE = 0, WR_PORTS = 1, WR_CLK_ENABLE = 0, WR_CLK_POLARITY = 0, WR_PRIORITY_MASK = 0,
+    WR_WIDE_CONTINUATION = 0;
+  input [RD_PORTS - 1:0] RD_CLK, RD_EN, RD_ARST, RD_SRST;
+  input [RD_PORTS * ABITS - 1:0] RD_ADDR;
+  output [RD_PORTS * WIDTH - 1:0] RD_DATA;
+  input [WR_PORTS - 1:0] WR_CLK;
+  input [WR_PORTS * WIDTH - 1:0] WR_EN, WR_DATA;
+  input [WR_PORTS * ABITS - 1:0] WR_ADDR;
+  wire [RD_PORTS * ABITS - 1:0] read;
+  wire [WR_PORTS * ABITS - 1:0] written;
+  genvar n;
+  for (n = 0; n < RD_PORTS; n = n + 1) assign read[n * ABITS +: ABITS] = RD_EN[n] ? RD_ADDR[n * ABITS +: ABITS] : 0;
+  for (n = 0; n < WR_PORTS; n = n + 1) assign written[n * ABITS +: ABITS] = |WR_EN[n * WIDTH +: WIDTH] ? WR_ADDR[n * ABITS +: ABITS] : 0;
+  wire [RD_PORTS * (ABITS + 3) + WR_PORTS * (ABITS + 2 * WIDTH) - 1:0] cut_asked =
+    {RD_EN, RD_ARST, RD_SRST, read, WR_EN, WR_DATA & WR_EN, written};
+  wire [RD_PORTS * WIDTH - 1:0] cut_given;
+  assign RD_DATA = cut_given;
+endmodule
+"""
+"""What is left of a memory that is cut out: what it is asked goes out of the module, and what it gives comes in."""
+
+CUTTING = """
+techmap -map cut.v t:$mem_v2
+expose w:*.cut_asked
+expose -input w:*.cut_given
+"""
+
+SCRIPT = """
 read_rtlil flat.il
+{cutting}
 read_verilog miter.v
 hierarchy -check -top miter
 proc
@@ -97,13 +142,21 @@ class Miter:
         All that will be asked about.
     work
         Folder for the files.
+    cut
+        Whether memories are left out: design and mutant then have to ask the same of them in every cycle, and get the same, whatever it
+        is. That is quick; but a mutant can only be proved equal so, and none different.
     """
 
-    def __init__(self, design: Design, mutants: Sequence[Mutant], work: Path) -> None:
+    def __init__(self, design: Design, mutants: Sequence[Mutant], work: Path, *, cut: bool = False) -> None:
         self.work = work
         width = max(mutant.number for mutant in mutants).bit_length()
-        (work / "miter.v").write_text(_miter(design, width))
-        apply(design, mutants, SCRIPT.format(top=design.name, library=models(design)), work)
+        apply(design, mutants, FLAT.format(top=design.name, library=models(design)), work)
+        memories = _memories(work / "flat.json", design.name)
+        self.bits = sum(memory.bits for memory in memories)
+        self.cut = cut and self.bits > 0
+        (work / "cut.v").write_text(CUT)
+        (work / "miter.v").write_text(_miter(design, width, memories if self.cut else []))
+        yosys.run(SCRIPT.format(cutting=CUTTING if self.cut else ""), work)
         self.before, self.latches, self.after = _parts(work / "miter.aig")
         found = re.findall(r"^latch (\d+) (\d+) number$", (work / "miter.map").read_text(), re.M)
         self.number = {int(bit): int(latch) for latch, bit in found}
@@ -118,17 +171,18 @@ class Miter:
         (self.work / "mutant.aig").write_bytes(b"\n".join([self.before, *latches, self.after]))
         status = self.work / "status"
         status.unlink(missing_ok=True)
-        if native := next(filter(None, map(shutil.which, NATIVE)), None):
-            subprocess.run([native, "-c", PROOF], cwd=self.work, capture_output=True, check=False)
-        else:
-            with suppress(RuntimeError):                # as ABC left no netlist
-                yosys.run(INSIDE.format(proof=PROOF.replace("; ", ";").replace(" ", ",")), self.work, log="abc.log")
+        with suppress(subprocess.TimeoutExpired):
+            if native := next(filter(None, map(shutil.which, NATIVE)), None):
+                subprocess.run([native, "-c", PROOF], cwd=self.work, capture_output=True, check=False, timeout=MOST)
+            else:
+                with suppress(RuntimeError):            # as ABC left no netlist
+                    yosys.run(INSIDE.format(proof=PROOF.replace("; ", ";").replace(" ", ",")), self.work, log="abc.log", limit=MOST)
         if not status.exists():
             return Answer(None)
         said = status.read_text().split()
         if _parts(self.work / "merged.aig")[2].startswith(b"0\n"):          # all is merged, which Yosys' pdr takes for unknown
             return Answer(True)
-        return Answer({"snl_UNSAT": True, "snl_SAT": False}.get(said[0]), int(said[1]))
+        return Answer({"snl_UNSAT": True, "snl_SAT": None if self.cut else False}.get(said[0]), int(said[1]))
 
 
 def _parts(path: Path) -> tuple[bytes, list[bytes], bytes]:
@@ -138,7 +192,40 @@ def _parts(path: Path) -> tuple[bytes, list[bytes], bytes]:
     return first, latches, after
 
 
-def _miter(design: Design, width: int) -> str:
+def decide(design: Design, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
+    """What ABC says about each: without memories, if there are some, and unless they are large, of what that leaves, with them."""
+    answers: dict[Mutant, Answer] = {}
+    if not mutants:
+        return answers
+    with tempfile.TemporaryDirectory() as scratch:
+        miter = Miter(design, mutants, Path(scratch), cut=True)
+        answers |= {mutant: miter.ask(mutant) for mutant in mutants}
+        left = [mutant for mutant, answer in answers.items() if not answer.equal]
+        if miter.cut and miter.bits <= LARGE and left:
+            miter = Miter(design, left, Path(scratch))
+            answers |= {mutant: miter.ask(mutant) for mutant in left}
+    return answers
+
+
+class _Memory(NamedTuple):
+    name: str
+    bits: int
+    asked: int
+    given: int
+
+
+def _memories(path: Path, top: str) -> list[_Memory]:
+    """Memories of a flat module, with the widths of what one that is cut out is asked and gives."""
+    found = []
+    for name, cell in json.loads(path.read_text())["modules"][top]["cells"].items():
+        if cell["type"] == "$mem_v2":
+            keys = ("SIZE", "WIDTH", "ABITS", "RD_PORTS", "WR_PORTS")
+            size, width, address, reads, writes = (int(cell["parameters"][key], 2) for key in keys)
+            found.append(_Memory(name, size * width, reads * (address + 3) + writes * (address + 2 * width), reads * width))
+    return found
+
+
+def _miter(design: Design, width: int, cut: Sequence[_Memory]) -> str:
     """Verilog of a module with an output that is high when something differs."""
     inputs, outputs = layouts_of(design)
     plain = [name for name in ("clk", "rst") if re.search(rf"^\s*input {name}\b", verilog_of(design), re.M)]
@@ -148,11 +235,11 @@ def _miter(design: Design, width: int) -> str:
     body = [f"reg [{width - 1}:0] number;", "always @(posedge clk) number <= number;"]
     wait = "~rst" if "rst" in plain else "1'b1"
 
-    def wires(name: str, bits: int, when: str = "1'b1") -> None:
+    def wires(name: str, bits: int, when: str = "1'b1", pin: str | None = None) -> None:
         """An output of both, compared."""
         for side, pins in sides.items():
             body.append(f"wire [{bits - 1}:0] {side}_{name};")
-            pins.append(f".{name}({side}_{name})")
+            pins.append(f".{pin or name}({side}_{name})")
         differs.append(f"{when} & design_{name} != mutant_{name}")
 
     for port, layout in inputs.items():
@@ -178,6 +265,11 @@ def _miter(design: Design, width: int) -> str:
         wires(valid, 1)
         if bits := layout.size:
             wires(payload, bits, f"design_{valid}")
+    for n, memory in enumerate(cut):
+        ports.append(f"input [{memory.given - 1}:0] given_{n}")
+        wires(f"asked_{n}", memory.asked, pin=f"\\{memory.name}.cut_asked ")
+        for pins in sides.values():
+            pins.append(f".\\{memory.name}.cut_given (given_{n})")
     body += [f"assign wrong = {' | '.join(f'({text})' for text in differs)};",
              *(f"{design.name} {side}({', '.join(pins)});" for side, pins in sides.items())]
     return "\n".join([f"module miter({', '.join(ports)});", *body, "endmodule", ""])

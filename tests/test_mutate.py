@@ -17,7 +17,7 @@ from mantissa.sim_tb import miter as miter_module
 from mantissa.sim_tb import mutate as command
 from mantissa.sim_tb.equivalent import Prover
 from mantissa.sim_tb.exhaustive import harness, run_cases
-from mantissa.sim_tb.miter import Miter
+from mantissa.sim_tb.miter import Miter, decide
 from mantissa.sim_tb.mutants import Mutant, make
 from mantissa.sim_tb.mutate import failures, mutate
 from mantissa.sim_tb.steps import Plan, verify
@@ -173,3 +173,13 @@ def test_miter(tmp_path, monkeypatch):
         monkeypatch.setattr(miter_module, "NATIVE", ())
     monkeypatch.setattr(miter_module, "INSIDE", "log {proof}\n")
     assert miter.ask(same[0]).equal is None
+
+
+def test_memory(tmp_path):
+    """If a memory is left out, a mutant may be proved to ask the same of it, but not to differ; with registers for it, it is."""
+    design = find("queue_d16_memory")
+    mutants = [Mutant(number=n, mode="inv", cell="store", port=port, bit=0) for n, port in ((301, "RD_ADDR"), (302, "WR_EN"))]
+    same = [mutant for mutant in make(design, folder=FOLDER).mutants if Prover(design, [mutant]).equivalent(mutant, 0)][:1]
+    cut = Miter(design, [*same, *mutants], tmp_path, cut=True)
+    assert [cut.ask(mutant).equal for mutant in (*same, *mutants)] == [True, None, None]
+    assert [answer.equal for answer in decide(design, [*same, *mutants]).values()] == [True, False, False]
