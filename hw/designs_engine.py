@@ -30,14 +30,16 @@ def accumulate(depth: int, streams: Streams) -> Streams:
 
 
 def _passes(lanes: int, width: int, slots: int, rng: np.random.Generator) -> Streams:
-    """Blocks of one to five passes over one to ``slots`` slots: short ones meet the read-after-write hazard. The last pass is too long."""
-    swap, first, last = [], [], []
+    """Blocks of one to five passes over one to ``slots`` slots: short ones meet the read-after-write hazard. Some add to what has been
+    emitted. The last pass is too long."""
+    swap, first, last, known = [], [], [], 0
     for _ in range(60):
         size, passes = int(rng.choice([1, 1, 2, 3, slots, rng.integers(1, slots + 1)])), int(rng.integers(1, 6))
         for n in range(passes):
             swap += [1] + [0] * (size - 1)
-            first += [int(n == 0)] * size
+            first += [int(n == 0 and (size > known or rng.random() < 0.8))] * size
             last += [int(n == passes - 1)] * size
+        known = max(known, size)
     swap += [1] + [0] * (slots + 1)
     first += [1] * (slots + 2)
     last += [1] * (slots + 2)

@@ -22,8 +22,8 @@ class Accumulate(wiring.Component):
     """Adds successive passes of partial sums, slot by slot.
 
     A pass is a run of vectors beginning with one marked ``swap``; the n-th vector of a pass belongs to slot n.
-    Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted (and
-    not kept). One vector per cycle; the pass after one of up to four vectors begins when nothing is on the way. Five cycles from
+    Vectors marked ``first`` set their slot, others add to it, and vectors marked ``last`` are emitted.
+    One vector per cycle; the pass after one of up to four vectors begins when nothing is on the way. Five cycles from
     input to output. Nothing stalls on the way: a vector marked ``last`` enters when there is room for its result in a queue, so that no
     signal has to reach every register. Sums wrap at ``acc_width`` bits; that they cannot is the compiler's proof.
 
@@ -94,7 +94,7 @@ class Accumulate(wiring.Component):
             take.eq(i.valid & i.ready), promise.eq(take & i.p.last),
             read.addr.eq(slot),
             o.valid.eq(c_valid & c_last),
-            write.addr.eq(c_slot), write.en.eq(c_valid & ~c_last),
+            write.addr.eq(c_slot), write.en.eq(c_valid),
         ]
         with m.If(take):
             m.d.sync += [count.eq(slot + 1), short.eq(slot < 4)]
