@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-import json
 from pathlib import Path
 import re
 import shutil
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from ..design import Design
 from ..gen.designs import verilog_of
 from . import yosys
+from .cut import CUT, CUTTING, Memory, memories
 from .mutants import Mutant, apply, models
 from .simulate import layouts_of
 from .verilator import SELECTOR
@@ -44,38 +44,6 @@ setundef -init -zero
 rename -enumerate -pattern memory_% t:$mem_v2
 write_rtlil flat.il
 write_json flat.json
-"""
-
-CUT = """
-(* techmap_celltype = "$mem_v2" *)
-module cut(RD_CLK, RD_EN, RD_ARST, RD_SRST, RD_ADDR, RD_DATA, WR_CLK, WR_EN, WR_ADDR, WR_DATA);
-  parameter MEMID = "", SIZE = 1, OFFSET = 0, ABITS = 1, WIDTH = 1, INIT = 0, RD_PORTS = 1, RD_CLK_ENABLE = 0, RD_CLK_POLARITY = 0,
-    RD_TRANSPARENCY_MASK = 0, RD_COLLISION_X_MASK = 0, RD_WIDE_CONTINUATION = 0, RD_CE_OVER_SRST = 0, RD_ARST_VALUE = 0,
-    RD_SRST_VALUE = 0, RD_INIT_VALUE = 0, WR_PORTS = 1, WR_CLK_ENABLE = 0, WR_CLK_POLARITY = 0, WR_PRIORITY_MASK = 0,
-    WR_WIDE_CONTINUATION = 0;
-  input [RD_PORTS - 1:0] RD_CLK, RD_EN, RD_ARST, RD_SRST;
-  input [RD_PORTS * ABITS - 1:0] RD_ADDR;
-  output [RD_PORTS * WIDTH - 1:0] RD_DATA;
-  input [WR_PORTS - 1:0] WR_CLK;
-  input [WR_PORTS * WIDTH - 1:0] WR_EN, WR_DATA;
-  input [WR_PORTS * ABITS - 1:0] WR_ADDR;
-  wire [RD_PORTS * ABITS - 1:0] read;
-  wire [WR_PORTS * ABITS - 1:0] written;
-  genvar n;
-  for (n = 0; n < RD_PORTS; n = n + 1) assign read[n * ABITS +: ABITS] = RD_EN[n] ? RD_ADDR[n * ABITS +: ABITS] : 0;
-  for (n = 0; n < WR_PORTS; n = n + 1) assign written[n * ABITS +: ABITS] = |WR_EN[n * WIDTH +: WIDTH] ? WR_ADDR[n * ABITS +: ABITS] : 0;
-  wire [RD_PORTS * (ABITS + 3) + WR_PORTS * (ABITS + 2 * WIDTH) - 1:0] cut_asked =
-    {RD_EN, RD_ARST, RD_SRST, read, WR_EN, WR_DATA & WR_EN, written};
-  wire [RD_PORTS * WIDTH - 1:0] cut_given;
-  assign RD_DATA = cut_given;
-endmodule
-"""
-"""What is left of a memory that is cut out: what it is asked goes out of the module, and what it gives comes in."""
-
-CUTTING = """
-techmap -map cut.v t:$mem_v2
-expose w:*.cut_asked
-expose -input w:*.cut_given
 """
 
 SCRIPT = """
@@ -151,15 +119,15 @@ class Miter:
         self.work = work
         width = max(mutant.number for mutant in mutants).bit_length()
         apply(design, mutants, FLAT.format(top=design.name, library=models(design)), work)
-        memories = _memories(work / "flat.json", design.name)
-        self.bits = sum(memory.bits for memory in memories)
+        found = memories(work / "flat.json", design.name)
+        self.bits = sum(memory.bits for memory in found)
         self.cut = cut and self.bits > 0
         (work / "cut.v").write_text(CUT)
-        (work / "miter.v").write_text(_miter(design, width, memories if self.cut else []))
+        (work / "miter.v").write_text(_miter(design, width, found if self.cut else []))
         yosys.run(SCRIPT.format(cutting=CUTTING if self.cut else ""), work)
         self.before, self.latches, self.after = _parts(work / "miter.aig")
-        found = re.findall(r"^latch (\d+) (\d+) number$", (work / "miter.map").read_text(), re.M)
-        self.number = {int(bit): int(latch) for latch, bit in found}
+        numbers = re.findall(r"^latch (\d+) (\d+) number$", (work / "miter.map").read_text(), re.M)
+        self.number = {int(bit): int(latch) for latch, bit in numbers}
         if len(self.number) != width:
             raise RuntimeError(f"The miter of {design.name} has {len(self.number)} bits of a mutant's number, not {width}")
 
@@ -207,25 +175,7 @@ def decide(design: Design, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
     return answers
 
 
-class _Memory(NamedTuple):
-    name: str
-    bits: int
-    asked: int
-    given: int
-
-
-def _memories(path: Path, top: str) -> list[_Memory]:
-    """Memories of a flat module, with the widths of what one that is cut out is asked and gives."""
-    found = []
-    for name, cell in json.loads(path.read_text())["modules"][top]["cells"].items():
-        if cell["type"] == "$mem_v2":
-            keys = ("SIZE", "WIDTH", "ABITS", "RD_PORTS", "WR_PORTS")
-            size, width, address, reads, writes = (int(cell["parameters"][key], 2) for key in keys)
-            found.append(_Memory(name, size * width, reads * (address + 3) + writes * (address + 2 * width), reads * width))
-    return found
-
-
-def _miter(design: Design, width: int, cut: Sequence[_Memory]) -> str:
+def _miter(design: Design, width: int, cut: Sequence[Memory]) -> str:
     """Verilog of a module with an output that is high when something differs."""
     inputs, outputs = layouts_of(design)
     plain = [name for name in ("clk", "rst") if re.search(rf"^\s*input {name}\b", verilog_of(design), re.M)]
