@@ -71,12 +71,11 @@ def _norm_stimulus(width: int, gain_width: int, depth: int, rng: np.random.Gener
     small = token % 3 == 1
     x, gain = np.where(small, np.clip(x, -100, 100), x), np.where(small, 1, gain)
     x = np.where(token % 7 == 5, 0, x)
-    drawn = [x, gain, last]
-    return {"i": dict(zip(("x", "gain", "last"), map(np.concatenate, zip(drawn, *_ties(rng, width, gain_width, depth), strict=True)),
-                          strict=True))}
+    rows = [{"x": x, "gain": gain, "last": last}, *_ties(rng, width, gain_width, depth)]
+    return {"i": _columns(rows, x=np.int64, gain=np.int64, last=np.int64)}
 
 
-def _ties(rng: np.random.Generator, width: int, gain_width: int, depth: int) -> Iterator[list[np.ndarray]]:
+def _ties(rng: np.random.Generator, width: int, gain_width: int, depth: int) -> Iterator[dict[str, np.ndarray]]:
     """Tokens of a largest number and of what 127 times it divides to half a code, or to a power of two more, of every size. Operands have
     nine bits or more."""
     half, over = np.meshgrid(np.arange(1, 254, 2), [0, *(1 << np.arange(width - 1))])
@@ -88,7 +87,7 @@ def _ties(rng: np.random.Generator, width: int, gain_width: int, depth: int) -> 
         total = half * largest + over
         x = np.append(largest, rng.permutation(total[(total % 254 == 0) & (over < largest)] // 254)[:depth - 1])
         x = rng.permutation(x * rng.choice([-1, 1], len(x)))
-        yield [x, np.full(len(x), 1 << rng.integers(0, gain_width - 1)), np.arange(len(x)) == len(x) - 1]
+        yield {"x": x, "gain": np.full(len(x), 1 << rng.integers(0, gain_width - 1)), "last": np.arange(len(x)) == len(x) - 1}
 
 
 def rms_quantize(*, width: int = 16, gain_width: int = 16, depth: int) -> Design:
@@ -194,12 +193,11 @@ def _square_stimulus(width: int, out_width: int, depth: int, rng: np.random.Gene
     half = rng.integers(0, width - 1, n)                    # what may be a tie but for one bit below
     lone = (rng.integers(0, 4, n) << half + 1 | 1 << half | 1 << rng.integers(0, width - 1, n)) & (1 << width - 1) - 1
     up = np.where(power & (rng.random(n) < 0.8), lone * rng.choice([-1, 1], n), up)
-    drawn = [gate, up, last]
-    return {"i": dict(zip(("gate", "up", "last"), map(np.concatenate, zip(drawn, *_lone(rng, width, out_width, depth), strict=True)),
-                          strict=True))}
+    rows = [{"gate": gate, "up": up, "last": last}, *_lone(rng, width, out_width, depth)]
+    return {"i": _columns(rows, gate=np.int64, up=np.int64, last=np.int64)}
 
 
-def _lone(rng: np.random.Generator, width: int, out_width: int, depth: int) -> Iterator[list[np.ndarray]]:
+def _lone(rng: np.random.Generator, width: int, out_width: int, depth: int) -> Iterator[dict[str, np.ndarray]]:
     """Tokens of pairs whose products have under the result's last bit, 0, a half and one bit more, however far below."""
     most = 1 << width - 1
     found: dict[int, list[tuple[int, int]]] = {}
@@ -213,7 +211,7 @@ def _lone(rng: np.random.Generator, width: int, out_width: int, depth: int) -> I
         if top <= 3 * (width - 2):
             twice = min(top // 2, width - 2)
             gate, up = np.array([(1 << twice, 1 << top - 2 * twice), *pairs[:depth - 1]]).T
-            yield [gate, up * rng.choice([-1, 1], len(up)), np.arange(len(up)) == len(up) - 1]
+            yield {"gate": gate, "up": up * rng.choice([-1, 1], len(up)), "last": np.arange(len(up)) == len(up) - 1}
 
 
 def gated(*, width: int = 16, out_width: int = 16, depth: int) -> Design:
