@@ -10,7 +10,7 @@ from ..design import Design, Streams
 from ..hw.payload import Words, bits, pack
 from .equivalent import Prover
 from .exhaustive import ENUMERABLE, drawn, every, mess
-from .miter import Answer, decide
+from .miter import LARGE, Answer, decide
 from .mutants import Mutant, make
 from .simulate import STALLS
 from .verilator import Harness, HarnessError, Run
@@ -31,6 +31,9 @@ MORE = 200_000
 
 PATIENCE = 30.0
 """Seconds in which mutants of a design are given them."""
+
+SECONDS = 10, 60
+"""Those of a processor that ABC has for a mutant, without its memories and, if that is not enough, with the small ones."""
 
 
 @dataclass(kw_only=True)
@@ -64,17 +67,15 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
         hunt.round(*next(stimuli), seed=n)
     prover = Prover(design, hunt.open()) if hunt.open() else None
     equivalent: set[Mutant] = set()
-    for effort, most in ((0, FURTHER), (1, MORE)):
+    for effort, tried, most in ((0, SOON, FURTHER), (1, ENUMERABLE, MORE)):
         equivalent |= hunt.drop({mutant for mutant in hunt.open() if prover and prover.equivalent(mutant, effort)})
-        if design.stateless and bits(model.inputs) <= (ENUMERABLE if effort else SOON) and hunt.open():
+        if design.stateless and bits(model.inputs) <= tried and hunt.open():
             for n, (raw, streams) in enumerate(every(model.inputs)):
                 hunt.round(raw, streams, seed=n, stalls=("none",))
             equivalent |= hunt.drop(set(hunt.open()))
         hunt.give(stimuli, most)
-    answers = decide(design, hunt.open())
-    equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
-    untold = [mutant for mutant in hunt.open() if answers[mutant].equal is None]
-    equivalent |= hunt.drop({mutant for mutant in untold if prover and prover.equivalent(mutant)})
+        answers = decide(design, hunt.open(), SECONDS[effort], most=LARGE * effort)
+        equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
     surviving = [f"{mutant}{_seen(answers[mutant])}" for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])
     killed = len(made.mutants) - timing - len(equivalent) - len(surviving)

@@ -34,11 +34,11 @@ endmodule
 """File ``cut.v``: what is left of a memory."""
 
 CUTTING = """
-techmap -map cut.v t:$mem_v2
+techmap -map cut.v {cells}
 expose w:*.cut_asked
 expose -input w:*.cut_given
 """
-"""Yosys' commands for a flat module: of each memory, output ``.cut_asked`` and input ``.cut_given``."""
+"""Yosys' commands for a flat module: of each of some memories, output ``.cut_asked`` and input ``.cut_given``."""
 
 
 class Memory(NamedTuple):
@@ -50,11 +50,11 @@ class Memory(NamedTuple):
 
 
 def memories(path: Path, top: str) -> list[Memory]:
-    """Those of a flat module in JSON."""
+    """Those of a flat module in JSON, the smallest first."""
     found = []
     for name, cell in json.loads(path.read_text())["modules"][top]["cells"].items():
         if cell["type"] == "$mem_v2":
             keys = ("SIZE", "WIDTH", "ABITS", "RD_PORTS", "WR_PORTS")
             size, width, address, reads, writes = (int(cell["parameters"][key], 2) for key in keys)
             found.append(Memory(name, size * width, reads * (address + 3) + writes * (address + 2 * width), reads * width))
-    return found
+    return sorted(found, key=lambda memory: memory.bits)

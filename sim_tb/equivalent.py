@@ -23,7 +23,6 @@ import z3
 from ..design import Design
 from .mutants import Mutant, apply, models
 from .simulate import layouts_of
-from .unreachable import Unreachable
 from .verilator import SELECTOR
 
 __all__ = ["Prover"]
@@ -68,10 +67,6 @@ QUESTIONS = 400
 
 FEW = 12
 """Questions of a quick proof."""
-
-
-MISSES = 24
-"""States that a step goes wrong from and that are not found unreachable, until such are no longer asked about."""
 
 
 class Prover:
@@ -207,39 +202,29 @@ class Prover:
                 neighbours += [z3.Extract(bit + 1, bit, register) == value for bit in range(register.size() - 1) for value in range(4)]
         return (mixed[:MOST // 4] + values + neighbours)[:4 * MOST], signs[:MOST]
 
-    def equivalent(self, mutant: Mutant, effort: int = 2) -> bool:
+    def equivalent(self, mutant: Mutant, effort: int = 1) -> bool:
         """Whether the mutant is proved to be the design.
 
         With effort 0 by few questions, from any state; 1 by as many as it may take, from any state or else from those that the design can
-        reach; 2 by what is found out in the proof about states that it can not reach.
+        reach.
         """
         if effort == 0:
             return self._proved(mutant, [], FEW)
-        if effort == 1:
-            return self._proved(mutant, [], self.questions) or bool(self.reached) and self._proved(mutant, self.reached, self.questions)
-        return self._proved(mutant, self.unreachable.clauses, self.questions, learn=True)
+        return self._proved(mutant, [], self.questions) or bool(self.reached) and self._proved(mutant, self.reached, self.questions)
 
-    @cached_property
-    def unreachable(self) -> Unreachable:
-        """What is found out about states in proofs."""
-        reset = [(self.ends["rst"], z3.BoolVal(True))] if "rst" in self.ends else []
-        control = [name for name, term in self.next.items() if _constant(z3.simplify(z3.substitute(term, *reset)))]
-        return Unreachable(self.registers, self.next, self.rules, self.reached, self.begin, control)
-
-    def _proved(self, mutant: Mutant, reached: Sequence[Term], questions: int, *, learn: bool = False) -> bool:
-        """Whether it is, from states in which all of ``reached`` hold; with ``learn``, more are found on the way."""
+    def _proved(self, mutant: Mutant, reached: Sequence[Term], questions: int) -> bool:
+        """Whether it is, from states in which all of ``reached`` hold."""
         del self.signs[self.common:], self.later[self.common:]
         ends, after = self._states(mutant.number)
         apart: dict[str, int] = {}                      # bits of registers that may differ
         unless: dict[str, dict[int, int]] = {}          # of those, the bits that are equal all the same under a sign
         both: dict[str, list[int]] = {}                 # bits that both or neither value fits
-        misses = MISSES if learn else 0
         for n in range(questions):                      # they begin in one state: all is equal
             others = {name: _mixed(self.registers[name], bits, f"o {name}") for name, bits in apart.items()}
             kept = [z3.Implies(when, z3.Not(_difference(self.registers[name], others[name], equal)))
                     for name, equal, when in _grouped(unless, self.signs)]
             kept += [_fits(self.registers[name], n) == _fits(others[name], n) for name, some in both.items() for n in some]
-            if n & (n - 1) == 0 and not self._same(self._moved(ends, others), reached, kept, learn):       # ever more seldom
+            if n & (n - 1) == 0 and not self._same(self._moved(ends, others), reached, kept):       # ever more seldom
                 return False
             theirs = self._moved(after, others)
             wrong = [_difference(self.next[name], theirs[name], _ones(register) & ~apart.get(name, 0))
@@ -250,11 +235,8 @@ class Prover:
             solver.add(z3.Or([*wrong, *fallen]))
             outcome = solver.check()
             if outcome != z3.sat:
-                return outcome == z3.unsat and self._same(self._moved(ends, others), reached, kept, learn)
+                return outcome == z3.unsat and self._same(self._moved(ends, others), reached, kept)
             model = solver.model()
-            if misses and self.unreachable.exclude(model, next(term for term in (*wrong, *fallen) if _holds(model, term))):
-                continue
-            misses -= bool(misses)
             holds = {n for n, sign in enumerate(self.later) if not z3.is_false(model.eval(sign, model_completion=True))}
             for name, register in self.registers.items():
                 bits = _bits(model, self.next[name], theirs[name])
@@ -282,20 +264,15 @@ class Prover:
         self.later += z3.substitute(_together(own), *self.after).children() if own else []
         return [*range(self.common), *range(known, len(self.signs))]
 
-    def _same(self, theirs: Mapping[str, Term], reached: Sequence[Term], kept: Sequence[Term], learn: bool) -> bool:
+    def _same(self, theirs: Mapping[str, Term], reached: Sequence[Term], kept: Sequence[Term]) -> bool:
         """Whether outputs are equal, as far as they are seen."""
         seen = [(f"{port}__ready", z3.BoolVal(True)) for port in self.inputs]
         for port in self.outputs:
             seen += [(f"{port}__valid", z3.BoolVal(True)), (f"{port}__payload", self.ends[f"{port}__valid"])]
         wrong = [z3.And(when, self.ends[end] != theirs[end]) for end, when in seen if end in self.ends]
-        while True:
-            solver = self._solver([*reached, *kept])
-            solver.add(z3.Or(wrong))
-            if (outcome := solver.check()) != z3.sat:
-                return outcome == z3.unsat
-            model = solver.model()
-            if not learn or not self.unreachable.exclude(model, next(term for term in wrong if _holds(model, term))):
-                return False
+        solver = self._solver([*reached, *kept])
+        solver.add(z3.Or(wrong))
+        return solver.check() == z3.unsat
 
 
 def _smt(design: Design, mutants: Sequence[Mutant]) -> str:
@@ -345,10 +322,6 @@ def _mixed(register: Term, apart: int, name: str) -> Term:
         return other
     mask = z3.BitVecVal(apart, register.size())
     return (other & mask) | (register & ~mask)
-
-
-def _constant(term: Term) -> bool:
-    return not any(z3.is_const(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED for part in _walk([term]))
 
 
 def _multiplies(term: Term, clean: set[int]) -> bool:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -26,14 +28,8 @@ from .verilator import SELECTOR
 
 __all__ = ["Answer", "Miter", "decide"]
 
-PATIENCE = 30
-"""Seconds for one mutant's invariant."""
-
-MOST = 120
-"""Seconds for one mutant with what goes before that."""
-
 LARGE = 4096
-"""Bits of a design's memories up to which they become registers."""
+"""Bits of memories up to which they become registers."""
 
 FLAT = """
 {library}
@@ -76,7 +72,7 @@ write_aiger -zinit -map miter.map miter.aig
 """
 """No pass that sees that the register of the mutant's number never changes: what it holds is written into the file for each."""
 
-PROOF = f"read_aiger mutant.aig; strash; scleanup; scorr; write_aiger merged.aig; pdr -T {PATIENCE}; write_status status"
+PROOF = "read_aiger mutant.aig; strash; scleanup; scorr; write_aiger merged.aig; pdr; write_status status"
 
 INSIDE = """
 read_verilog <<END
@@ -102,7 +98,9 @@ class Answer(NamedTuple):
 class Miter:
     """Decides about mutants of one design.
 
-    Memories become registers, and all that has no initial value begins at 0, as in simulation.
+    Small memories become registers, and all that has no initial value begins at 0, as in simulation. Others are left out: design and
+    mutant then have to ask the same of them in every cycle, and get the same, whatever it is. That is quick; but with any left out, a
+    mutant can only be proved equal, and none different.
 
     Parameters
     ----------
@@ -110,41 +108,40 @@ class Miter:
         All that will be asked about.
     work
         Folder for the files.
-    cut
-        Whether memories are left out: design and mutant then have to ask the same of them in every cycle, and get the same, whatever it
-        is. That is quick; but a mutant can only be proved equal so, and none different.
+    most
+        Bits of memories, the smallest first, that become registers.
     """
 
-    def __init__(self, design: Design, mutants: Sequence[Mutant], work: Path, *, cut: bool = False) -> None:
+    def __init__(self, design: Design, mutants: Sequence[Mutant], work: Path, *, most: int = LARGE) -> None:
         self.work = work
         width = max(mutant.number for mutant in mutants).bit_length()
         apply(design, mutants, FLAT.format(top=design.name, library=models(design)), work)
         found = memories(work / "flat.json", design.name)
-        self.bits = sum(memory.bits for memory in found)
-        self.cut = cut and self.bits > 0
+        self.cut = [memory for memory, bits in zip(found, accumulate(memory.bits for memory in found), strict=True) if bits > most]
         (work / "cut.v").write_text(CUT)
-        (work / "miter.v").write_text(_miter(design, width, found if self.cut else []))
-        yosys.run(SCRIPT.format(cutting=CUTTING if self.cut else ""), work)
+        (work / "miter.v").write_text(_miter(design, width, self.cut))
+        cutting = CUTTING.format(cells=" ".join(f"c:{memory.name}" for memory in self.cut)) if self.cut else ""
+        yosys.run(SCRIPT.format(cutting=cutting), work)
         self.before, self.latches, self.after = _parts(work / "miter.aig")
         numbers = re.findall(r"^latch (\d+) (\d+) number$", (work / "miter.map").read_text(), re.M)
         self.number = {int(bit): int(latch) for latch, bit in numbers}
         if len(self.number) != width:
             raise RuntimeError(f"The miter of {design.name} has {len(self.number)} bits of a mutant's number, not {width}")
 
-    def ask(self, mutant: Mutant) -> Answer:
-        """Whether the mutant is the design."""
+    def ask(self, mutant: Mutant, seconds: int) -> Answer:
+        """Whether the mutant is the design, if that takes so many seconds of a processor at most."""
         latches = list(self.latches)
         for bit, latch in self.number.items():
             latches[latch] += b" 1" if mutant.number >> bit & 1 else b" 0"
         (self.work / "mutant.aig").write_bytes(b"\n".join([self.before, *latches, self.after]))
         status = self.work / "status"
         status.unlink(missing_ok=True)
-        with suppress(subprocess.TimeoutExpired):
-            if native := next(filter(None, map(shutil.which, NATIVE)), None):
-                subprocess.run([native, "-c", PROOF], cwd=self.work, capture_output=True, check=False, timeout=MOST)
-            else:
-                with suppress(RuntimeError):            # as ABC left no netlist
-                    yosys.run(INSIDE.format(proof=PROOF.replace("; ", ";").replace(" ", ",")), self.work, log="abc.log", limit=MOST)
+        if native := next(filter(None, map(shutil.which, NATIVE)), None):
+            subprocess.run([native, "-c", PROOF], cwd=self.work, capture_output=True, check=False,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds)))
+        else:
+            with suppress(RuntimeError, subprocess.TimeoutExpired):         # the first as ABC left no netlist
+                yosys.run(INSIDE.format(proof=PROOF.replace("; ", ";").replace(" ", ",")), self.work, log="abc.log", limit=seconds)
         if not status.exists():
             return Answer(None)
         said = status.read_text().split()
@@ -160,19 +157,13 @@ def _parts(path: Path) -> tuple[bytes, list[bytes], bytes]:
     return first, latches, after
 
 
-def decide(design: Design, mutants: Sequence[Mutant]) -> dict[Mutant, Answer]:
-    """What ABC says about each: without memories, if there are some, and unless they are large, of what that leaves, with them."""
-    answers: dict[Mutant, Answer] = {}
+def decide(design: Design, mutants: Sequence[Mutant], seconds: int, *, most: int = LARGE) -> dict[Mutant, Answer]:
+    """What ABC says about each in so many seconds of a processor, with memories of so many bits as registers and without the others."""
     if not mutants:
-        return answers
+        return {}
     with tempfile.TemporaryDirectory() as scratch:
-        miter = Miter(design, mutants, Path(scratch), cut=True)
-        answers |= {mutant: miter.ask(mutant) for mutant in mutants}
-        left = [mutant for mutant, answer in answers.items() if not answer.equal]
-        if miter.cut and miter.bits <= LARGE and left:
-            miter = Miter(design, left, Path(scratch))
-            answers |= {mutant: miter.ask(mutant) for mutant in left}
-    return answers
+        miter = Miter(design, mutants, Path(scratch), most=most)
+        return {mutant: miter.ask(mutant, seconds) for mutant in mutants}
 
 
 def _miter(design: Design, width: int, cut: Sequence[Memory]) -> str:

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 import re
 import tempfile
+from typing import Any
 
 from ..design import Design
 from ..gen.designs import verilog_of
@@ -117,7 +118,24 @@ def apply(design: Design, mutants: Sequence[Mutant], script: str, work: Path) ->
     """Run a Yosys script in ``work`` on the module that is the design or any of ``mutants``; its cells' models are ``0.v`` on."""
     width = max(mutant.number for mutant in mutants).bit_length()
     commands = [mutant.command(design.name, width) for mutant in mutants]
-    yosys.run("\n".join([_prepared(design, work), *commands, script]), work)
+    yosys.run("\n".join([_prepared(design, work), "write_json before.json", *commands, "write_json after.json"]), work)
+    before, after = (json.loads((work / name).read_text()) for name in ("before.json", "after.json"))
+    _begin(before["modules"][design.name], after["modules"][design.name])
+    (work / "after.json").write_text(json.dumps(after))
+    yosys.run(f"read_json after.json\n{script}", work)
+
+
+def _begin(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Registers hold at first what they held before mutation, which leaves that at what stands behind it."""
+    old = {bit: value for net in before["netnames"].values()
+           for bit, value in zip(net["bits"], reversed(net["attributes"].get("init", "")), strict=False)}
+    first = {bit: old.get(was, "x") for name, cell in before["cells"].items() if "Q" in cell["connections"]
+             for bit, was in zip(after["cells"][name]["connections"]["Q"], cell["connections"]["Q"], strict=True)}
+    for net in after["netnames"].values():
+        values = "".join(first.get(bit, "x") for bit in reversed(net["bits"]))
+        net["attributes"].pop("init", None)
+        if values.strip("x"):
+            net["attributes"]["init"] = values
 
 
 def models(design: Design) -> str:
