@@ -29,7 +29,7 @@ class Collector:
         self.ones = Signal(reset_less=True)
         self.zeros = Signal(reset_less=True)
         self.whole = Signal(reset_less=True)
-        self.next_place = Signal(8)
+        self.next_place = Signal(7)
         m.d.comb += self.next_place.eq(self.place + 1)
         self.now = self.next_place == 64
         """Whether exactly ``c`` steps were made."""

@@ -10,7 +10,7 @@ from ..design import Design, Streams
 from ..hw.payload import Words, bits, pack
 from .equivalent import Prover
 from .exhaustive import ENUMERABLE, drawn, every, mess
-from .miter import LARGE, Answer, decide
+from .miter import Answer, decide
 from .mutants import Mutant, make
 from .simulate import STALLS
 from .verilator import Harness, HarnessError, Run
@@ -32,8 +32,8 @@ MORE = 200_000
 PATIENCE = 30.0
 """Seconds in which mutants of a design are given them."""
 
-SECONDS = 10, 60
-"""Those of a processor that ABC has for a mutant, without its memories and, if that is not enough, with the small ones."""
+SECONDS = 10, 30
+"""Those of a processor that ABC has for a mutant, soon and at the end."""
 
 
 @dataclass(kw_only=True)
@@ -74,7 +74,7 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
                 hunt.round(raw, streams, seed=n, stalls=("none",))
             equivalent |= hunt.drop(set(hunt.open()))
         hunt.give(stimuli, most)
-        answers = decide(design, hunt.open(), SECONDS[effort], most=LARGE * effort)
+        answers = decide(design, hunt.open(), SECONDS[effort])
         equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
     surviving = [f"{mutant}{_seen(answers[mutant])}" for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])

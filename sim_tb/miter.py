@@ -157,13 +157,18 @@ def _parts(path: Path) -> tuple[bytes, list[bytes], bytes]:
     return first, latches, after
 
 
-def decide(design: Design, mutants: Sequence[Mutant], seconds: int, *, most: int = LARGE) -> dict[Mutant, Answer]:
-    """What ABC says about each in so many seconds of a processor, with memories of so many bits as registers and without the others."""
-    if not mutants:
-        return {}
-    with tempfile.TemporaryDirectory() as scratch:
-        miter = Miter(design, mutants, Path(scratch), most=most)
-        return {mutant: miter.ask(mutant, seconds) for mutant in mutants}
+def decide(design: Design, mutants: Sequence[Mutant], seconds: int) -> dict[Mutant, Answer]:
+    """What ABC says about each in so many seconds of a processor: without memories, and of what that leaves, with the small ones."""
+    answers: dict[Mutant, Answer] = {}
+    left, cut = list(mutants), None
+    for bits in (0, LARGE):
+        if left:
+            with tempfile.TemporaryDirectory() as scratch:
+                miter = Miter(design, left, Path(scratch), most=bits)
+                if miter.cut != cut:
+                    answers |= {mutant: miter.ask(mutant, seconds) for mutant in left}
+            left, cut = [mutant for mutant in left if not answers[mutant].equal], miter.cut
+    return answers
 
 
 def _miter(design: Design, width: int, cut: Sequence[Memory]) -> str:
