@@ -12,7 +12,7 @@ from ..bitlinear import Dyadic, gated_square, output_scale, skip_zeros
 from ..design import Design, Streams
 from ..ternary_norm import norm_absmax
 from .gated_square import GatedSquare
-from .output_scale import OutputScale
+from .output_scale import ROOT_BITS, OutputScale
 from .rms_quantize import RmsQuantize
 from .scale_add import ScaleAdd
 from .skip_zeros import SkipZeros
@@ -111,7 +111,8 @@ def _scales(bits: int, streams: Streams) -> Streams:
 
 
 def _scale_stimulus(squares_width: int, largest_width: int, bits: int, rng: np.random.Generator) -> Streams:
-    """Numbers of any size, zeros, all ones, squares and their neighbours; constants that lead to every shift and beyond."""
+    """Numbers of any size, zeros, all ones, squares and their neighbours; constants that lead to every shift and beyond; products that are
+    all ones, which rounding makes a power of two, of magnitudes of 18 bits and more."""
     n = 400
     top = 1 << min(squares_width, 62)
     squares = rng.integers(0, top, n) >> rng.integers(0, squares_width, n)
@@ -125,7 +126,11 @@ def _scale_stimulus(squares_width: int, largest_width: int, bits: int, rng: np.r
     multiplier = rng.integers(1 << bits - 1, 1 << bits, n)
     multiplier = np.where(rng.random(n) < 0.1, rng.choice([1 << bits - 1, (1 << bits) - 1], n), multiplier)
     shift = np.where(rng.random(n) < 0.6, rng.integers(10, 60, n), rng.integers(-128, 128, n))
-    return {"i": {"squares": squares, "largest": largest, "eps": eps, "multiplier": multiplier, "shift": shift}}
+    ones = rng.random(n) < 0.15
+    quotient = np.clip((1 << ROOT_BITS + bits - 1) // multiplier + rng.integers(-2, 2, n), 1 << ROOT_BITS - 1, (1 << ROOT_BITS) - 1)
+    squares = np.where(ones, 1 << 2 * rng.integers(0, min(squares_width, 62) // 2, n), squares)
+    largest = np.where(ones, quotient << rng.integers(0, largest_width - ROOT_BITS + 1, n), largest)
+    return {"i": {"squares": squares, "largest": largest, "eps": np.where(ones, 0, eps), "multiplier": multiplier, "shift": shift}}
 
 
 def bitlinear_scale(*, squares_width: int = 43, largest_width: int = 31, bits: int) -> Design:
