@@ -57,19 +57,21 @@ def _golden(name: str, nan: bool, wide: bool, streams: Streams) -> Streams:
 
 
 def _stimulus(name: str, lanes: int, depth: int, rng: np.random.Generator) -> Streams:
-    """Any codes, seldom one that is not a number, in short dot products, some of mostly zeros, or of like magnitudes, small ones more often;
+    """Any codes, seldom one that is not a number, in short dot products, some of mostly zeros or of like magnitudes, often small;
     the largest sums of either sign."""
     values, special = values_of(name)
     size, count = len(values), 700
     a, b = rng.integers(0, size, (2, count, lanes))
     a, b = (np.where(special[code] & (rng.random(code.shape) < 0.9), code ^ size >> 2, code) for code in (a, b))
     first, last = lengths_of(rng, count)
-    order, product = np.argsort(np.abs(np.where(special, 0, values)), kind="stable"), np.cumsum(first) - 1
-    alike, few = ((rng.random(count) < 0.4)[product][:, None] for _ in range(2))
-    rank = (size * rng.random((2, count)) ** 2).astype(np.int64)[:, product]
-    near = np.clip(rank[:, :, None] + rng.integers(-8, 9, (2, count, lanes)), 0, size - 1)
-    a, b = np.where(alike, order[near], [a, b])
-    a = np.where(few & (rng.random(a.shape) < 0.9), order[0], a)
+    order, product = np.argsort(np.abs(values), kind="stable"), np.cumsum(first) - 1
+    order = order[~special[order]]
+    few, alike = ((rng.random(count) < 0.4)[product] for _ in range(2))
+    alike &= np.bincount(product)[product] <= depth
+    rank = (len(order) * rng.random((2, count)) ** 2).astype(np.int64)[:, product]
+    near = np.clip(rank[:, :, None] + rng.integers(-8, 9, (2, count, lanes)), 0, len(order) - 1)
+    a, b = np.where(alike[:, None], order[near], [a, b])
+    a = np.where(few[:, None] & (rng.random(a.shape) < 0.9), order[0], a)
     largest, least = int(np.argmax(np.where(special, 0, values))), int(np.argmin(np.where(special, 0, values)))
     most = max((largest, least), key=lambda code: abs(values[code]))
     edge = min(depth, 300)
