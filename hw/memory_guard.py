@@ -118,7 +118,7 @@ class Guard(wiring.Component):
         burst, ending = self.coming.o, self.ending.o
         at, whole = Signal(self.length_bits), self.whole
         owes_end = (whole != 0) & ~ending.payload.refused & ~done.valid
-        owes_room = burst.valid & ~burst.payload.refused & i.valid & ~words.i.ready
+        owes_room = i.valid & ~words.i.ready
         failed = self._watch(m, "write", owes_end | (owes_room & ~said.valid), ending.payload.address)
         dropped, last = failed | burst.payload.refused, at == burst.payload.length
         given = failed | ending.payload.refused
