@@ -111,8 +111,8 @@ def _scales(bits: int, streams: Streams) -> Streams:
 
 
 def _scale_stimulus(squares_width: int, largest_width: int, bits: int, rng: np.random.Generator) -> Streams:
-    """Numbers of any size, zeros, all ones, squares and their neighbours; constants that lead to every shift and beyond; products that are
-    all ones, which rounding makes a power of two, of magnitudes of 18 bits and more."""
+    """Numbers of any size, zeros, all ones, squares and their neighbours; constants that lead to every shift and beyond; what is just
+    rounded up or down."""
     n = 400
     top = 1 << min(squares_width, 62)
     squares = rng.integers(0, top, n) >> rng.integers(0, squares_width, n)
@@ -126,11 +126,24 @@ def _scale_stimulus(squares_width: int, largest_width: int, bits: int, rng: np.r
     multiplier = rng.integers(1 << bits - 1, 1 << bits, n)
     multiplier = np.where(rng.random(n) < 0.1, rng.choice([1 << bits - 1, (1 << bits) - 1], n), multiplier)
     shift = np.where(rng.random(n) < 0.6, rng.integers(10, 60, n), rng.integers(-128, 128, n))
-    ones = rng.random(n) < 0.15
-    quotient = np.clip((1 << ROOT_BITS + bits - 1) // multiplier + rng.integers(-2, 2, n), 1 << ROOT_BITS - 1, (1 << ROOT_BITS) - 1)
-    squares = np.where(ones, 1 << 2 * rng.integers(0, min(squares_width, 62) // 2, n), squares)
-    largest = np.where(ones, quotient << rng.integers(0, largest_width - ROOT_BITS + 1, n), largest)
-    return {"i": {"squares": squares, "largest": largest, "eps": np.where(ones, 0, eps), "multiplier": multiplier, "shift": shift}}
+    near, near_squares, near_largest = rng.random(n) < 0.35, *_near_half(multiplier, squares_width, largest_width, bits, rng)
+    return {"i": {"squares": np.where(near, near_squares, squares), "largest": np.where(near, near_largest, largest),
+                  "eps": np.where(near, 0, eps), "multiplier": multiplier, "shift": shift}}
+
+
+def _near_half(multiplier: np.ndarray, squares_width: int, largest_width: int, bits: int, rng: np.random.Generator
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """Squares and largest magnitudes whose root, quotient and product with ``multiplier`` are on or next to a half, that of all ones often:
+    where one more or less in any of them is another result. Of sums of 36 bits and more, and magnitudes of 18 and more."""
+    n, size = ROOT_BITS, len(multiplier)
+    root = rng.integers(1 << n - 1, 1 << n, size)
+    squares = root * root + np.choose(rng.integers(0, 4, size), [0, 1, 2 * root, rng.integers(0, 2 * root + 1)])
+    odd = np.where(rng.random(size) < 0.3, (2 << bits) - 1, rng.integers(1 << bits, 2 << bits, size) | 1)
+    half = odd << n - rng.integers(1, 3, size)
+    quotient = np.clip(-(-half // multiplier), 1 << n - 1, (1 << n) - 1)
+    largest = np.where(quotient * root < 1 << 2 * n - 1, -(-quotient * root >> n - 1), -(-quotient * root >> n)) - rng.integers(0, 2, size)
+    low = rng.integers(0, largest_width - n + 1, size)
+    return squares << 2 * rng.integers(0, squares_width // 2 - n + 1, size), (np.clip(largest, 1, None) << low) + rng.integers(0, 1 << low)
 
 
 def bitlinear_scale(*, squares_width: int = 43, largest_width: int = 31, bits: int) -> Design:
