@@ -90,8 +90,24 @@ def _multipliers(rng: np.random.Generator, n: int, width: int) -> np.ndarray:
     return kinds[rng.choice(len(kinds), n, p=[0.4, 0.2, 0.1, 0.2, 0.03, 0.07]), np.arange(n)]
 
 
+def _lone(rng: np.random.Generator, c: np.ndarray, width: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Accumulators and powers of two whose product is, before the shift, a small integer, a half or none, and one bit anywhere.
+
+    What is below the half, or lost above the integer, then hangs on that bit. Of negative ones, either the bit is all that there is below
+    the integer, or all but it.
+    """
+    n = len(c)
+    power = np.where(rng.random(n) < 0.4, 0, rng.integers(0, limit + 1, n))
+    one, half = (np.where((at >= 0) & (at < width - 2), np.int64(1) << np.clip(at, 0, width), 0) for at in (c - power, c - power - 1))
+    small = rng.choice([0, 0, 1, 2, 3, 96], n)
+    bit, half = np.int64(1) << rng.integers(0, width - 1, n), rng.integers(0, 2, n) * half
+    acc = (small * one + half) % (1 << (width - 2)) ^ bit
+    below = (half + bit - small * one) % (1 << (width - 1)) - (1 << (width - 1)) * (small * one > half + bit)
+    return np.choose(rng.choice(4, n, p=[0.3, 0.3, 0.1, 0.3]), [acc, ~acc, -acc, below]), np.int64(1) << power
+
+
 def _lane_stimulus(depth: int, rotations: int, rng: np.random.Generator) -> Streams:
-    """Groups of plain transactions mixed with groups of two that are added."""
+    """Groups of plain transactions, some of lone bits, mixed with groups of two that are added."""
     hold: list[int] = []
     for _ in range(rotations):
         hold += ([0], [1, 0], [1, 1, 0])[rng.choice(3, p=[0.6, 0.37, 0.03])]
@@ -101,7 +117,10 @@ def _lane_stimulus(depth: int, rotations: int, rng: np.random.Generator) -> Stre
     small = (rows | before).astype(bool)
     b, c = _multipliers(rng, n, 32), rng.integers(0, 64, n)
     c = np.where(rng.random(n) < 0.5, rng.integers(28, 46, n), c)
+    c = np.where(rng.random(n) < 0.2, rng.integers(0, 16, n), c)
     total = np.where(rng.random(n) < 0.7, _near(rng, b, c, 32), rng.integers(-1 << 31, 1 << 31, n))
+    alone, (lone, power) = rng.random(n) < 0.3, _lone(rng, c, 32, 31)
+    b, total = np.where(alone, power, b), np.where(alone, lone, total)
     total = np.where(rng.random(n) < 0.03, rng.choice([-1 << 31, (1 << 31) - 1, 0, 1, -1], n), total)
     total = np.where(small, np.clip(_near(rng, b, c, 11), -1023, 1023), total)
     bias = rng.integers(-1 << 20, 1 << 20, n)
@@ -122,22 +141,6 @@ def _ties(rng: np.random.Generator, c: np.ndarray, limit: int) -> tuple[np.ndarr
     b = np.int64(1) << np.clip(c - 1, 0, limit)
     acc = (2 * rng.integers(-300, 300, len(c)) + 1) << np.clip(c - 1 - limit, 0, 20)
     return acc, b
-
-
-def _lone(rng: np.random.Generator, c: np.ndarray, width: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Accumulators and powers of two whose product is, before the shift, a small integer, a half or none, and one bit anywhere.
-
-    What is below the half, or lost above the integer, then hangs on that bit. Of negative ones, either the bit is all that there is below
-    the integer, or all but it.
-    """
-    n = len(c)
-    power = np.where(rng.random(n) < 0.4, 0, rng.integers(0, limit + 1, n))
-    one, half = (np.where((at >= 0) & (at < width - 2), np.int64(1) << np.clip(at, 0, width), 0) for at in (c - power, c - power - 1))
-    small = rng.choice([0, 0, 1, 2, 3, 96], n)
-    bit, half = np.int64(1) << rng.integers(0, width - 1, n), rng.integers(0, 2, n) * half
-    acc = (small * one + half) % (1 << (width - 2)) ^ bit
-    below = (half + bit - small * one) % (1 << (width - 1)) - (1 << (width - 1)) * (small * one > half + bit)
-    return np.choose(rng.choice(4, n, p=[0.3, 0.3, 0.1, 0.3]), [acc, ~acc, -acc, below]), np.int64(1) << power
 
 
 PRIMES = np.array([n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n ** 0.5) + 1, 2))])
