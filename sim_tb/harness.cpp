@@ -33,12 +33,17 @@ enum Outcome { DONE, STUCK, UNSTEADY, TOO_MANY, WRONG, UNSETTLED };
 struct Pause {
     uint64_t state;
     uint32_t left = 0;
-    bool now = false;
+    bool now = false, long_one = false;
     uint32_t draw() { state ^= state << 13; state ^= state >> 7; state ^= state << 17; return uint32_t(state >> 32); }
     bool next(Stall stall) {
         if (stall == NONE) return false;
         if (stall == RANDOM) return draw() % 10 < 3;
-        if (!left) { left = 1 + draw() % 12; now = draw() & 1; }
+        if (!left) {
+            const bool before = now;
+            now = !long_one && draw() & 1;
+            long_one = now && !before && !(draw() % 16);
+            left = 1 + draw() % (long_one ? 160 : 12);
+        }
         left--;
         return now;
     }

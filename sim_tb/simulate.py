@@ -15,19 +15,22 @@ from ..hw.payload import integers, pack, ports, used
 __all__ = ["STALLS", "check", "layouts_of", "matches", "pauses", "raw_streams", "simulate"]
 
 STALLS = ("none", "random", "bursty")
-"""Stall patterns: never, 30 % of cycles, runs of up to 12 cycles."""
+"""Stall patterns: never, 30 % of cycles, runs of up to 12 cycles, and a pause now and then of up to 160, by itself."""
 
 
 def pauses(kind: str, seed: object) -> Iterator[bool]:
     """Whether to pause, cycle by cycle."""
     rng = random.Random(f"{kind} {seed}")
+    now = long = False
     while True:
         if kind == "none":
             yield False
         elif kind == "random":
             yield rng.random() < 0.3
         elif kind == "bursty":
-            yield from [rng.random() < 0.5] * rng.randint(1, 12)
+            before, now = now, not long and rng.random() < 0.5
+            long = now and not before and not rng.randrange(16)
+            yield from [now] * rng.randint(1, 160 if long else 12)
         else:
             raise ValueError(f"Stall must be one of {', '.join(STALLS)}, not {kind!r}")
 
