@@ -250,6 +250,14 @@ def _matrices(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.rand
               "last": rng.integers(0, 2, len(packed)), "error": bad}}
 
 
+def _stimulus(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.random.Generator) -> Streams:
+    """Matrices of ``shapes``, of as many tiles as there may be up to 16, and of any."""
+    size, most = CODES[made.code].group * made.tables, min(made.tiles, 16)
+    rows, tiles = rng.integers(1, 5, 3), rng.integers(1, most + 1, 3)
+    drawn = np.transpose([rows, tiles * size - rng.integers(0, size, 3)]).tolist()
+    return _matrices(made, [*shapes, (2, most * size), *drawn], rng)
+
+
 def _made(params: Mapping[str, Any]) -> SimpleNamespace:
     """Parameters of an engine, with what is left to its defaults."""
     return SimpleNamespace(**{name: value.default for name, value in signature(TernaryEngine).parameters.items()} | dict(params))
@@ -278,7 +286,7 @@ def ternary_engine(tables: int, **structure: Any) -> Design:
         summary=f"Matrix of {kind} times {made.tokens} int8 vectors by {'half-' * CODES[made.code].half}table lookup, weights straight "
                 "from a memory's port",
         params={**params, "dsp": False}, component=partial(TernaryEngine, **params), golden=partial(_product, made),
-        stimulus=partial(_matrices, made, shapes),
+        stimulus=partial(_stimulus, made, shapes),
         macs={f"int8*{weights.lower()}": step * made.tokens / made.planes},
         workload=partial(_matrices, made, [(most, 2 * step)], errors=False))
 
