@@ -14,7 +14,7 @@ from ..program import PAIRED
 from ..rounding import bound, shift_right
 from .array_weight import WeightStationary
 from .decode import PAIR_SHIFT, VectorDecode, WeightDecode
-from .designs_requantize import FixedLane
+from .designs_requantize import FixedLane, lone_bits
 
 __all__ = ["DESIGNS", "operand", "value"]
 
@@ -154,15 +154,16 @@ def _lane(depth: int, zero_point: int, low: int, high: int, streams: Streams) ->
 
 
 def _targets(rng: np.random.Generator, which: np.ndarray) -> np.ndarray:
-    """Numbers of units, in halves: any, beyond the limits, codes, and the middles between two codes or a half off them."""
+    """Numbers of units, in halves: any, beyond the limits, codes, and the middles between two codes or a power of two off them."""
     out = np.zeros(len(which))
     for n, name in enumerate(NAMES):
         here = np.flatnonzero(which == n)
         codes = np.unique(as_fixed(name, np.arange(256)))
         k = rng.integers(0, len(codes) - 1, len(here))
         low, high = codes[k], codes[k + 1]
+        off = rng.choice([-0.5, 0.5], len(here)) * 2.0 ** np.floor(rng.random(len(here)) * np.log2(2 * (high - low)))
         kinds = np.stack([rng.integers(2 * limits(name)[0] - 3, 2 * limits(name)[1] + 3, len(here)) / 2, low, (low + high) / 2,
-                          (low + high) / 2 + rng.choice([-0.5, 0.5], len(here)),
+                          *2 * [(low + high) / 2 + off],
                           rng.choice([-1, 1], len(here)) * 2.0 ** rng.integers(-2, 30, len(here)),
                           rng.choice([-1, 1], len(here)) * np.sqrt(np.abs(low * high))])
         out[here] = kinds[rng.integers(0, len(kinds), len(here)), np.arange(len(here))]
@@ -170,7 +171,8 @@ def _targets(rng: np.random.Generator, which: np.ndarray) -> np.ndarray:
 
 
 def _lane_stimulus(depth: int, rotations: int, rng: np.random.Generator) -> Streams:
-    """Groups of plain transactions mixed with groups of two that are added; half of the results lie on a half of a unit, exactly."""
+    """Groups of plain transactions mixed with groups of two that are added; half of the results lie on a half of a unit, exactly, some are
+    lone bits."""
     hold: list[int] = []
     for _ in range(rotations):
         hold += ([0], [1, 0], [1, 1, 0])[rng.choice(3, p=[0.7, 0.27, 0.03])]
@@ -179,12 +181,15 @@ def _lane_stimulus(depth: int, rotations: int, rng: np.random.Generator) -> Stre
     small = (rows | np.concatenate([np.zeros(depth, np.int64), rows[:-depth]])).astype(bool)
     which, c = rng.integers(0, len(NAMES), n), rng.integers(0, 64, n)
     c = np.where(rng.random(n) < 0.7, rng.integers(20, 46, n), c)
+    c = np.where(rng.random(n) < 0.15, rng.integers(0, 16, n), c)
     exact = rng.random(n) < 0.5
     b = np.where(exact, np.int64(1) << np.clip(c - 1, 0, 31), rng.integers(1 << 30, 1 << 32, n))
     b = np.where(rng.random(n) < 0.04, rng.choice([0, 1, (1 << 32) - 1], n), b)
     wanted = _targets(rng, which) * 2.0 ** c / np.maximum(b, 1) + np.where(exact & (rng.random(n) < 0.3), rng.integers(-1, 2, n), 0)
     most = np.where(small, (1 << 20) - 1, (1 << 47) - 1)
     total = np.clip(np.rint(wanted), -most, most).astype(np.int64)
+    alone, (lone, power) = (rng.random(n) < 0.2) & ~small, lone_bits(rng, c, 48, 31)
+    b, total = np.where(alone, power, b), np.where(alone, lone, total)
     total = np.where((rng.random(n) < 0.03) & ~small, rng.choice([-1 << 47, (1 << 47) - 1, 0, 1, -1], n), total)
     bias = rng.integers(-1 << 40, 1 << 40, n)
     bias = np.where(np.abs(total - bias) >= 1 << 47, 0, bias)

@@ -18,7 +18,7 @@ from .requantize import Requantize
 from .requantize_lane import RequantizeLane
 from .requantize_serial import RequantizeSerial
 
-__all__ = ["DESIGNS", "FixedLane"]
+__all__ = ["DESIGNS", "FixedLane", "lone_bits"]
 
 BOUNDS = {"zero_point": -7, "low": -120, "high": 101}
 
@@ -90,7 +90,7 @@ def _multipliers(rng: np.random.Generator, n: int, width: int) -> np.ndarray:
     return kinds[rng.choice(len(kinds), n, p=[0.4, 0.2, 0.1, 0.2, 0.03, 0.07]), np.arange(n)]
 
 
-def _lone(rng: np.random.Generator, c: np.ndarray, width: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def lone_bits(rng: np.random.Generator, c: np.ndarray, width: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """Accumulators and powers of two whose product is, before the shift, a small integer, a half or none, and one bit anywhere.
 
     What is below the half, or lost above the integer, then hangs on that bit. Of negative ones, either the bit is all that there is below
@@ -119,7 +119,7 @@ def _lane_stimulus(depth: int, rotations: int, rng: np.random.Generator) -> Stre
     c = np.where(rng.random(n) < 0.5, rng.integers(28, 46, n), c)
     c = np.where(rng.random(n) < 0.2, rng.integers(0, 16, n), c)
     total = np.where(rng.random(n) < 0.7, _near(rng, b, c, 32), rng.integers(-1 << 31, 1 << 31, n))
-    alone, (lone, power) = rng.random(n) < 0.3, _lone(rng, c, 32, 31)
+    alone, (lone, power) = rng.random(n) < 0.3, lone_bits(rng, c, 32, 31)
     b, total = np.where(alone, power, b), np.where(alone, lone, total)
     total = np.where(rng.random(n) < 0.03, rng.choice([-1 << 31, (1 << 31) - 1, 0, 1, -1], n), total)
     total = np.where(small, np.clip(_near(rng, b, c, 11), -1023, 1023), total)
@@ -197,7 +197,7 @@ def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1
     b, any_acc = _multipliers(rng, n, b_width), rng.integers(least, most + 1, n)
     edge = rng.choice([least, least + 1, most, most - 1, 0, 1, -1], n)
     tie, power = _ties(rng, c, b_width - 1)
-    lone, lone_power = _lone(rng, c, width, b_width - 1)
+    lone, lone_power = lone_bits(rng, c, width, b_width - 1)
     kind = rng.choice(7, n, p=[0.25, 0.1, 0.1, 0.05, 0.2, 0.1, 0.2])
     exact, exact_b = np.ones((2, n), np.int64)
     exact[kind == 6], exact_b[kind == 6] = _exact(rng, c[kind == 6], width, b_width)
