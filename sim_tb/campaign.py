@@ -10,7 +10,7 @@ from ..design import Design, Streams
 from ..hw.payload import Words, bits, pack
 from .equivalent import Prover
 from .exhaustive import ENUMERABLE, drawn, every, mess
-from .miter import Answer, decide
+from .miter import LARGE, Answer, decide
 from .mutants import Mutant, make
 from .simulate import STALLS
 from .verilator import Harness, HarnessError, Run
@@ -74,7 +74,7 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
                 hunt.round(raw, streams, seed=n, stalls=("none",))
             equivalent |= hunt.drop(set(hunt.open()))
         hunt.give(stimuli, most)
-        answers = decide(design, hunt.open(), SECONDS[effort])
+        answers = decide(design, hunt.open(), SECONDS[effort], most=LARGE * effort)
         equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
     surviving = [f"{mutant}{_seen(answers[mutant])}" for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])

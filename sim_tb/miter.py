@@ -157,11 +157,11 @@ def _parts(path: Path) -> tuple[bytes, list[bytes], bytes]:
     return first, latches, after
 
 
-def decide(design: Design, mutants: Sequence[Mutant], seconds: int) -> dict[Mutant, Answer]:
-    """What ABC says about each in so many seconds of a processor: without memories, and of what that leaves, with the small ones."""
+def decide(design: Design, mutants: Sequence[Mutant], seconds: int, *, most: int = LARGE) -> dict[Mutant, Answer]:
+    """What ABC says about each in so many seconds of a processor: without memories, and of what that leaves, with those of so many bits."""
     answers: dict[Mutant, Answer] = {}
     left, cut = list(mutants), None
-    for bits in (0, LARGE):
+    for bits in (0, most):
         if left:
             with tempfile.TemporaryDirectory() as scratch:
                 miter = Miter(design, left, Path(scratch), most=bits)
