@@ -176,13 +176,15 @@ def _exact(rng: np.random.Generator, c: np.ndarray, width: int, b_width: int) ->
     return np.array([acc for acc, _ in rows]), np.array([b for _, b in rows])
 
 
-def _powers(rng: np.random.Generator, b: np.ndarray, width: int, b_width: int) -> np.ndarray:
-    """Accumulators whose product is a little more or less than a power of two of either sign, those beyond the accumulator above all."""
+def _powers(rng: np.random.Generator, b: np.ndarray, width: int, b_width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Accumulators whose product is a little more or less than a power of two of either sign, those beyond the accumulator above all; and
+    multipliers, ``b`` where it is large enough."""
     n, end = len(b), width + b_width
     exponent = np.where(rng.random(n) < 0.3, rng.integers(0, end, n), rng.integers(width - 2, end, n))
     most = (1 << (width - 1)) - 1
-    near = np.clip(np.rint(2.0 ** exponent / np.maximum(b, 1)) + rng.integers(-1, 3, len(b)), 0, most).astype(np.int64)
-    return np.where(rng.random(len(b)) < 0.5, near, ~near)
+    b = np.where(2.0 ** exponent > float(most) * b, (1 << b_width) - rng.integers(1, 1 << (b_width - 1), n), b)
+    near = np.clip(np.rint(2.0 ** exponent / np.maximum(b, 1)) + rng.integers(-1, 3, n), 0, most).astype(np.int64)
+    return np.where(rng.random(n) < 0.5, near, ~near), b
 
 
 def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1500) -> Streams:
@@ -198,12 +200,12 @@ def _stimulus(constants: Mapping[str, Any], rng: np.random.Generator, n: int = 1
     edge = rng.choice([least, least + 1, most, most - 1, 0, 1, -1], n)
     tie, power = _ties(rng, c, b_width - 1)
     lone, lone_power = lone_bits(rng, c, width, b_width - 1)
+    large, large_b = _powers(rng, b, width, b_width)
     kind = rng.choice(7, n, p=[0.25, 0.1, 0.1, 0.05, 0.2, 0.1, 0.2])
     exact, exact_b = np.ones((2, n), np.int64)
     exact[kind == 6], exact_b[kind == 6] = _exact(rng, c[kind == 6], width, b_width)
-    acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge, lone,
-                           _powers(rng, b, width, b_width), exact])
-    rows = {"acc": acc, "b": np.choose(kind, [b, b, power, b, lone_power, b, exact_b])}
+    acc = np.choose(kind, [_near(rng, b, c, width), any_acc, np.where((tie < least) | (tie > most), 1, tie), edge, lone, large, exact])
+    rows = {"acc": acc, "b": np.choose(kind, [b, b, power, b, lone_power, large_b, exact_b])}
     if shift is None:
         rows["c"] = c
     if constants["zero_point"] is None:
