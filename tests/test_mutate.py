@@ -176,6 +176,16 @@ def test_miter(tmp_path, monkeypatch):
     assert miter.ask(same[0], 60).equal is None
 
 
+def test_mutant_that_synthesis_sees_through(tmp_path):
+    """A bit that is 0 made 0: no number is left in the miter."""
+    design = find("requantize_narrow_half_even")
+    apply(design, make(design, folder=FOLDER, count=1).mutants, "", tmp_path)
+    cells = json.loads((tmp_path / "before.json").read_text())["modules"][design.name]["cells"]
+    name, port, bits = next((name, port, bits) for name, cell in cells.items() for port, bits in cell["connections"].items() if "0" in bits)
+    same = Mutant(number=1, mode="const0", cell=name, port=port, bit=bits.index("0"))
+    assert decide(design, [same], 60)[same].equal
+
+
 def test_memory(tmp_path):
     """If a memory is left out, a mutant may be proved to ask the same of it, but not to differ; with registers for it, it is."""
     design = find("queue_d16_memory")
