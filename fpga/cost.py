@@ -160,7 +160,7 @@ def on_family(designs: Iterable[Design], family: str) -> list[Design]:
 
 def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool = False, seeds: int = 1, *, store: Path = STORE,
          rate: Callable[[Design], float] | None = None, most: int | None = None, others: bool = True, jobs: int | None = None,
-         progress: Callable[[str, int, int], object] = lambda name, done, total: None) -> list[Cost]:
+         progress: Callable[[str, int, int], object] = lambda name, done, total: None, missing: list[str] | None = None) -> list[Cost]:
     """Cost of designs, in order; without ``designs``, of the whole catalogue as :func:`on_family` gives it.
 
     Parameters
@@ -185,11 +185,13 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
         Designs measured at a time; as many as there are processors by default.
     progress
         Called after each step with the design's name, steps done, and steps in all.
+    missing
+        Given names of designs that Yosys fails on, and why, which are left out then.
 
     Raises
     ------
     MantissaError
-        If a design or family is not one, or a tool is missing or synthesis fails.
+        If a design or family is not one, or a tool is missing, or, without ``missing``, synthesis fails.
     """
     for name, number in (("Seeds", seeds), ("Jobs", 1 if jobs is None else jobs)):
         if number < 1:
@@ -200,8 +202,14 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
         tools.version(name)
     total, done = len(chosen) * (1 + (seeds if pnr else 0)), Counter[str]()
 
-    def one(design: Design) -> Cost:
-        measured, netlist = _measure(design, known, store)
+    def one(design: Design) -> Cost | None:
+        try:
+            measured, netlist = _measure(design, known, store)
+        except tools.ToolError as error:
+            if missing is None:
+                raise
+            missing.append(f"`{design.name}` ({str(error).partition(' (logs in ')[0]})")
+            return None
         reached, note = [], ""
         placed = pnr and (others or bool(design.macs))
         if placed and most is not None and measured.luteq > most:
@@ -221,7 +229,7 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
 
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:          # the work is the tools'
         try:
-            return list(pool.map(one, chosen))
+            return [row for row in pool.map(one, chosen) if row]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

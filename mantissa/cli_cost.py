@@ -70,12 +70,13 @@ def cost(names: tuple[str, ...], family: str, pnr: bool, seeds: int, jobs: int |
 
 
 def _measured(names: tuple[str, ...], family: str, pnr: bool, seeds: int, jobs: int | None, most: int | None = None,
-              others: bool = True) -> list[Cost]:
+              others: bool = True, missing: list[str] | None = None) -> list[Cost]:
     from .fpga.cost import STORE, cost as measure
     from .fpga.tables import bar
     from .sim_tb.throughput import kept
     with bar(f"Measuring, {family}") as step:
-        return measure(names, family, pnr, seeds, rate=kept(STORE), most=most, others=others, jobs=jobs, progress=step)
+        return measure(names, family, pnr, seeds, rate=kept(STORE), most=most, others=others, jobs=jobs, progress=step,
+                       missing=missing)
 
 
 def _page(page: Path, remeasure: bool, jobs: int | None, plot: Path | None) -> None:
@@ -83,10 +84,11 @@ def _page(page: Path, remeasure: bool, jobs: int | None, plot: Path | None) -> N
     from .fpga.page import PLAN, fill, read_reports, report_of
     from .fpga.pareto import draw
     for family, plan in PLAN.items() if remeasure else ():
-        costs = _measured((), family, True, plan.seeds, jobs, plan.most, plan.others)
+        missing: list[str] = []
+        costs = _measured((), family, True, plan.seeds, jobs, plan.most, plan.others, missing)
         path = report_of(page, family)
         path.parent.mkdir(parents=True, exist_ok=True)
-        recipe = recipe_text(family, True, plan.seeds, plan.most, plan.others)
+        recipe = [*recipe_text(family, True, plan.seeds, plan.most, plan.others), *(f"Not there: {text}." for text in missing)]
         path.write_text(json.dumps(as_json(costs, recipe), indent=1) + "\n", encoding="utf-8")
         click.echo(f"wrote {path}: {len(costs)} designs")
     reports = read_reports(page)

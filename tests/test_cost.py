@@ -174,6 +174,16 @@ def test_a_design_that_can_not_be_placed_is_noted(store, monkeypatch):
     assert markdown([row], []).endswith("\ndsp_pair is not placed: nextpnr-ecp5 failed: no BELs remaining\n")
 
 
+def test_designs_that_yosys_fails_on_are_left_out_if_asked(store, monkeypatch):
+    def fail(*args, **kwargs):
+        raise tools.ToolError("yosys failed: exit code 1 (logs in x)")
+    monkeypatch.setattr(module, "synthesise", fail)
+    missing = []
+    assert cost(["skid"], store=store, missing=missing) == [] and missing == ["`skid` (yosys failed: exit code 1)"]
+    with pytest.raises(tools.ToolError, match="^yosys failed"):
+        cost(["skid"], store=store)
+
+
 def test_what_is_not_placed_on_purpose(store, monkeypatch):
     monkeypatch.setattr(module, "place", lambda *args, **kwargs: pytest.fail("placed"))
     (row,) = cost(["dsp_pair"], pnr=True, most=10, store=store)

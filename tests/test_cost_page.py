@@ -90,6 +90,7 @@ def test_command_makes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     def measured(names: object, family: str, pnr: bool, seeds: int, **options: object) -> list[Cost]:
         asked.append((names, family, pnr, seeds, options["most"], options["others"]))
+        options["missing"] += ["`x` (yosys failed: exit code 1)"] * (family == "nexus")
         return [row(family=family)]
     monkeypatch.setattr("mantissa.fpga.cost.cost", measured)
     assert cli.main(["cost", "--page", str(target), "--remeasure"]) == 0
@@ -99,6 +100,7 @@ def test_command_makes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (tmp_path / "reports" / "cost-pareto.png").read_bytes().startswith(b"\x89PNG")
     report = json.loads((tmp_path / "reports" / "cost-nexus.json").read_text())
     assert report["designs"][0]["mmacs_per_lut"] == {"int8": pytest.approx(168 / 97)} and "LIFCL-40" in " ".join(report["recipe"])
+    assert report["recipe"][-1] == "Not there: `x` (yosys failed: exit code 1)."
 
 
 # --- error of formats
