@@ -74,9 +74,11 @@ def _stimulus(fmt: str, lanes: int, blocks: int, window: tuple[int, int] | None,
     if window is not None:
         target = 254 + rng.integers(window[0] - 3, window[1], count) + (rng.random(count) < 0.02) * rng.integers(0, 200, count)
         one = np.clip(rng.integers(target // 2 - 40, target // 2 + 41), 0, 254)
-        one, other = one, np.clip(target - one, 0, 254)
+        one = np.where(rng.random(count) < 0.05, rng.choice([0, 1, 253, 254], count), one)
+        other = np.clip(target - one, 0, 254)
         odd = rng.random(count) < 0.01
         one, other = np.where(odd, 255, one), np.where(rng.random(count) < 0.01, rng.integers(0, 256, count), other)
+        one, other = np.where(rng.random(count) < 0.5, [one, other], [other, one])
         high = 127 + window[1] // 2, 127 + window[1] - 1 - window[1] // 2
     else:
         one, other = rng.integers(0, 1 << width, (2, count))
