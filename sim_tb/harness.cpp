@@ -33,11 +33,16 @@ enum Outcome { DONE, STUCK, UNSTEADY, TOO_MANY, WRONG, UNSETTLED };
 struct Pause {
     uint64_t state;
     uint32_t left = 0;
-    bool now = false, long_one = false;
+    bool now = false, long_one = false, slow = false;
     uint32_t draw() { state ^= state << 13; state ^= state >> 7; state ^= state << 17; return uint32_t(state >> 32); }
     bool next(Stall stall) {
         if (stall == NONE) return false;
         if (stall == RANDOM) return draw() % 10 < 3;
+        if (slow) {
+            if (left) { left--; return true; }
+            left = draw() % 32;
+            return false;
+        }
         if (!left) {
             const bool before = now;
             now = !long_one && draw() & 1;
@@ -77,6 +82,9 @@ int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s)
     Pause pause_in[N_IN + 1], pause_out[N_OUT + 1];
     for (int n = 0; n < N_IN; n++) pause_in[n].state = (seed * 2654435761u + n + 1) * 0x9e3779b97f4a7c15u | 1;
     for (int n = 0; n < N_OUT; n++) pause_out[n].state = (seed * 2654435761u + n + 101) * 0x9e3779b97f4a7c15u | 1;
+    const uint64_t slow = seed % (N_IN + N_OUT + 1);       // one port of them, or none, so that the others have to wait for it
+    if (slow < N_IN) pause_in[slow].slow = true;
+    else if (slow < N_IN + N_OUT) pause_out[slow - N_IN].slow = true;
     bool offered[N_IN + 1] = {}, held[N_OUT + 1] = {};
     static thread_local uint32_t before[N_OUT + 1][MOST_WORDS], now[MOST_WORDS];
     s = Stats{};
