@@ -161,7 +161,7 @@ def decide(design: Design, mutants: Sequence[Mutant], seconds: int, *, most: int
     """What ABC says about each in so many seconds of a processor: without memories, and of what that leaves, with those of so many bits."""
     answers: dict[Mutant, Answer] = {}
     left, cut = list(mutants), None
-    for bits in (0, most):
+    for bits in dict.fromkeys((0, most)):
         if left:
             with tempfile.TemporaryDirectory() as scratch:
                 miter = Miter(design, left, Path(scratch), most=bits)
