@@ -82,7 +82,7 @@ int loop(Vtop& module, const Streams& streams, const Options& options, Stats& s)
     Pause pause_in[N_IN + 1], pause_out[N_OUT + 1];
     for (int n = 0; n < N_IN; n++) pause_in[n].state = (seed * 2654435761u + n + 1) * 0x9e3779b97f4a7c15u | 1;
     for (int n = 0; n < N_OUT; n++) pause_out[n].state = (seed * 2654435761u + n + 101) * 0x9e3779b97f4a7c15u | 1;
-    const uint64_t slow = seed % (N_IN + N_OUT + 1);       // one port of them, or none, so that the others have to wait for it
+    const uint64_t slow = (seed * 0x9e3779b97f4a7c15u >> 32) % (N_IN + N_OUT + 1);     // one of them, or none: the others have to wait for it
     if (slow < N_IN) pause_in[slow].slow = true;
     else if (slow < N_IN + N_OUT) pause_out[slow - N_IN].slow = true;
     bool offered[N_IN + 1] = {}, held[N_OUT + 1] = {};
