@@ -136,6 +136,11 @@ def _frequency(measured: Cost, family: Family, netlist: Path, seed: int, store: 
     return min(reached for reached, _ in fmax(read(folder)).values())
 
 
+def _reason(error: tools.ToolError) -> str:
+    """Why a tool failed, without where its logs are."""
+    return str(error).partition(" (logs in ")[0]
+
+
 def _chosen(designs: Iterable[Design | str], family: Family) -> list[Design]:
     named = [find(design) if isinstance(design, str) else design for design in designs]
     for design in named:
@@ -202,13 +207,18 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
         tools.version(name)
     total, done = len(chosen) * (1 + (seeds if pnr else 0)), Counter[str]()
 
+    def end(design: Design) -> None:
+        done[design.name] = total // len(chosen)
+        progress(design.name, done.total(), total)
+
     def one(design: Design) -> Cost | None:
         try:
             measured, netlist = _measure(design, known, store)
         except tools.ToolError as error:
             if missing is None:
                 raise
-            missing.append(f"`{design.name}` ({str(error).partition(' (logs in ')[0]})")
+            missing.append(f"`{design.name}` ({_reason(error)})")
+            end(design)
             return None
         reached, note = [], ""
         placed = pnr and (others or bool(design.macs))
@@ -220,11 +230,10 @@ def cost(designs: Iterable[Design | str] = (), family: str = "ecp5", pnr: bool =
             try:
                 reached.append(_frequency(measured, known, netlist, seed + 1, store))
             except tools.ToolError as error:          # most often: too large for the device; the others can still be measured
-                reached, note = [], str(error).partition(" (logs in ")[0]
+                reached, note = [], _reason(error)
                 break
         measured = replace(measured, mhz=tuple(reached), note=note, rate=rate(design) if rate and design.macs else None)
-        done[design.name] = total // len(chosen)
-        progress(design.name, done.total(), total)
+        end(design)
         return measured
 
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:          # the work is the tools'

@@ -161,9 +161,10 @@ def _targets(rng: np.random.Generator, which: np.ndarray) -> np.ndarray:
         codes = np.unique(as_fixed(name, np.arange(256)))
         k = rng.integers(0, len(codes) - 1, len(here))
         low, high = codes[k], codes[k + 1]
+        middle = (low + high) / 2
         off = rng.choice([-0.5, 0.5], len(here)) * 2.0 ** np.floor(rng.random(len(here)) * np.log2(2 * (high - low)))
-        kinds = np.stack([rng.integers(2 * limits(name)[0] - 3, 2 * limits(name)[1] + 3, len(here)) / 2, low, (low + high) / 2,
-                          *2 * [(low + high) / 2 + off],
+        kinds = np.stack([rng.integers(2 * limits(name)[0] - 3, 2 * limits(name)[1] + 3, len(here)) / 2, low,
+                          middle, middle + off, middle + off,
                           rng.choice([-1, 1], len(here)) * 2.0 ** rng.integers(-2, 30, len(here)),
                           rng.choice([-1, 1], len(here)) * np.sqrt(np.abs(low * high))])
         out[here] = kinds[rng.integers(0, len(kinds), len(here)), np.arange(len(here))]

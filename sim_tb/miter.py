@@ -160,14 +160,16 @@ def _parts(path: Path) -> tuple[bytes, list[bytes], bytes]:
 def decide(design: Design, mutants: Sequence[Mutant], seconds: int, *, most: int = LARGE) -> dict[Mutant, Answer]:
     """What ABC says about each in so many seconds of a processor: without memories, and of what that leaves, with those of so many bits."""
     answers: dict[Mutant, Answer] = {}
-    left, cut = list(mutants), None
-    for bits in dict.fromkeys((0, most)):
-        if left:
-            with tempfile.TemporaryDirectory() as scratch:
-                miter = Miter(design, left, Path(scratch), most=bits)
-                if miter.cut != cut:
-                    answers |= {mutant: miter.ask(mutant, seconds) for mutant in left}
-            left, cut = [mutant for mutant in left if not answers[mutant].equal], miter.cut
+    left = list(mutants)
+    for bits in (0, most):
+        if not left:
+            break
+        with tempfile.TemporaryDirectory() as scratch:
+            miter = Miter(design, left, Path(scratch), most=bits)
+            answers |= {mutant: miter.ask(mutant, seconds) for mutant in left}
+        left = [mutant for mutant in left if not answers[mutant].equal]
+        if not miter.cut or miter.cut[0].bits > most:       # the smallest stays out: the other miter is the same
+            break
     return answers
 
 

@@ -178,8 +178,9 @@ def test_designs_that_yosys_fails_on_are_left_out_if_asked(store, monkeypatch):
     def fail(*args, **kwargs):
         raise tools.ToolError("yosys failed: exit code 1 (logs in x)")
     monkeypatch.setattr(module, "synthesise", fail)
-    missing = []
-    assert cost(["skid"], store=store, missing=missing) == [] and missing == ["`skid` (yosys failed: exit code 1)"]
+    missing, steps = [], []
+    assert cost(["skid"], store=store, missing=missing, progress=lambda *step: steps.append(step)) == []
+    assert missing == ["`skid` (yosys failed: exit code 1)"] and steps == [("skid", 1, 1)]
     with pytest.raises(tools.ToolError, match="^yosys failed"):
         cost(["skid"], store=store)
 
