@@ -1,15 +1,16 @@
 """What the reconfigurable multiplier-accumulator costs beside its largest member and beside the units it replaces.
 
-    python bench/mac_modes.py [--multiplier lut|dsp] [--ice40]
+    python bench/mac_modes.py [--multiplier lut|dsp] [--ice40 | --sets]
 
 Every row is synthesised by the recipe of the cost table. The members are the same generator with one mode; the units replaced are the
 cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none. With ``--ice40``, only the
-unit of all modes, without the ECP5's cells, placed and routed on an iCE40.
+unit of all modes, without the ECP5's cells, placed and routed on an iCE40. With ``--sets``, sets of modes from the largest member on, each
+with the mode more that costs the fewest look-up tables.
 """
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 import sys
 
@@ -17,11 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from mantissa.design import Design  # noqa: E402
 from mantissa.fpga.cost import Cost, cost, recipe_text  # noqa: E402
 from mantissa.hw.designs_reconfigurable import ALL, mac_reconfigurable  # noqa: E402
 from mantissa.hw.mac_modes import MODES  # noqa: E402
 
-__all__ = ["SEPARATE", "main", "ratios"]
+__all__ = ["SEPARATE", "ladder", "main", "ratios"]
 
 SEPARATE = {
     "int8": "mac_8x8_acc24_lut", "int4": "mac_4x4_acc16_lut", "posit8_0": "mac_posit8_0_acc34_exact_lut",
@@ -38,17 +40,41 @@ def ratios(whole: Cost, members: Sequence[Cost], separate: Sequence[Cost], field
     return mine / most, mine / sum(n * getattr(row, field) for n, row in zip(lanes, separate, strict=True))
 
 
+def ladder(first: str, multiplier: str) -> Iterator[tuple[str, Cost]]:
+    """The mode that is added and the cost of the unit with it, from ``first`` alone to all modes."""
+    def made(chosen: set[str]) -> Design:
+        return mac_reconfigurable("_".join(sorted(chosen)), [mode for mode in ALL if mode in chosen], multiplier=multiplier)
+    have = {first}
+    yield first, cost([made(have)])[0]
+    while left := [mode for mode in ALL if mode not in have]:
+        rows = cost([made(have | {mode}) for mode in left])
+        best = min(range(len(left)), key=lambda n: (rows[n].luteq, rows[n].ff))
+        have.add(left[best])
+        yield left[best], rows[best]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--multiplier", choices=("lut", "dsp"), default="lut")
-    parser.add_argument("--ice40", action="store_true")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--ice40", action="store_true")
+    what.add_argument("--sets", action="store_true")
     args = parser.parse_args(argv)
     multiplier = args.multiplier
     if args.ice40:
         row, = cost([mac_reconfigurable("modes9", ALL, multiplier=multiplier, cells=False)], "ice40", pnr=True, seeds=3)
         print(f"{row.name}: {row.luteq} LUT, {row.ff} FF, {row.dsp} DSP, {row.fmax} MHz {row.note}")
         print(*recipe_text("ice40", pnr=True, seeds=3), sep="\n")
+        return
+    if args.sets:
+        print("| mode more | LUT-eq | of the first | FF | of the first | DSP |\n| --- | --: | --: | --: | --: | --: |")
+        alone = None
+        for mode, row in ladder("posit16_1", multiplier):
+            alone = alone or row
+            ratio = f"{row.luteq / alone.luteq:.2f} | {row.ff} | {row.ff / alone.ff:.2f}"
+            print(f"| `{mode}` | {row.luteq} | {ratio} | {row.dsp} |", flush=True)
+        print("", *recipe_text("ecp5", pnr=False, seeds=1), sep="\n")
         return
     designs = [mac_reconfigurable("modes9", ALL, multiplier=multiplier),
                *(mac_reconfigurable(mode, (mode,), multiplier=multiplier) for mode in ALL)]

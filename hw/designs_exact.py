@@ -99,6 +99,10 @@ def _stimulus_wide(name: str, depth: int, window: tuple[int, int], rng: np.rando
     low = 1 << fmt.man
     for n in range(0, count - 40, 97):
         rows["a"][n:n + 2], rows["b"][n:n + 2] = low, [low, low ^ 1 << fmt.exp + fmt.man]
+    # The largest exponents there are, those of codes that are not numbers, seldom.
+    for n in range(60, count - 40, 250):
+        for port in ("a", "b"):
+            rows[port][n] |= (1 << fmt.exp) - 1 << fmt.man
     return {"i": rows}
 
 

@@ -251,11 +251,11 @@ def _matrices(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.rand
 
 
 def _stimulus(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.random.Generator) -> Streams:
-    """Matrices of ``shapes``, of as many tiles as there may be up to 16, and of any."""
+    """Matrices of ``shapes``, of as many tiles as there may be up to 16, and of any; any of them first after a reset."""
     size, most = CODES[made.code].group * made.tables, min(made.tiles, 16)
     rows, tiles = rng.integers(1, 5, 3), rng.integers(1, most + 1, 3)
     drawn = np.transpose([rows, tiles * size - rng.integers(0, size, 3)]).tolist()
-    return _matrices(made, [*shapes, (2, most * size), *drawn], rng)
+    return _matrices(made, rng.permutation([*shapes, (2, most * size), *drawn]).tolist(), rng)
 
 
 def _made(params: Mapping[str, Any]) -> SimpleNamespace:

@@ -15,7 +15,7 @@ from .mutants import Mutant, make
 from .simulate import STALLS
 from .verilator import Harness, HarnessError, Run
 
-__all__ = ["Campaign", "failures", "mutate"]
+__all__ = ["Campaign", "mutate"]
 
 ROUNDS = 4
 """Stimuli, each with every kind of stall, before quick proofs are tried."""
@@ -38,13 +38,14 @@ SECONDS = 10, 30
 
 @dataclass(kw_only=True)
 class Campaign:
-    """What became of a design's mutants."""
+    """What became of a design's mutants; ``told`` are those that were told from it, killed or by their timing."""
     name: str
     mutants: int = 0
     killed: int = 0
     timing: int = 0
     equivalent: int = 0
     surviving: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     cases: int = 0
     seconds: float = 0.0
 
@@ -78,9 +79,9 @@ def mutate(design: Design, *, folder: Path, count: int = 200, seed: int = 1,
         equivalent |= hunt.drop({mutant for mutant, answer in answers.items() if answer.equal})
     surviving = [f"{mutant}{_seen(answers[mutant])}" for mutant in hunt.open()]
     timing = len([mutant for mutant in hunt.alive if mutant in hunt.timing])
-    killed = len(made.mutants) - timing - len(equivalent) - len(surviving)
-    return Campaign(name=design.name, mutants=len(made.mutants), killed=killed, timing=timing, equivalent=len(equivalent),
-                    surviving=surviving, cases=hunt.cases, seconds=round(time.monotonic() - start, 1))
+    told = [str(mutant) for mutant in made.mutants if mutant not in equivalent and mutant not in hunt.open()]
+    return Campaign(name=design.name, mutants=len(made.mutants), killed=len(told) - timing, timing=timing, equivalent=len(equivalent),
+                    surviving=surviving, told=told, cases=hunt.cases, seconds=round(time.monotonic() - start, 1))
 
 
 def _seen(answer: Answer) -> str:
@@ -136,11 +137,3 @@ class _Hunt:
     def _run(self, raw: dict[str, Words], want: dict[str, Words], stall: str, seed: int, mutant: Mutant, cycles: int) -> Run:
         return self.model.run(raw, {port: len(rows) for port, rows in want.items()}, want=want, stall=stall, seed=seed, idle=2000,
                               cycles=cycles, mutant=mutant.number, before=mess(stall, seed))
-
-
-def failures(campaign: Campaign) -> Iterator[str]:
-    """Sentences about what must not be."""
-    if not campaign.cases:
-        yield "mutation: nothing was compared"
-    for name in campaign.surviving:
-        yield f"mutation: {name} survives"

@@ -13,6 +13,9 @@ timing
 equivalent
     if it is proved to do in every cycle what the design does, as far as the stream rules let anyone see: ready, valid, and payload while
     valid; or if it gave what it should on every input of a stateless design;
+argued
+    if ``argued.toml`` has an argument why it is equivalent to the design's Verilog as it is: it is listed by name, with the argument.
+    The exit code is 1 if it is killed after all;
 surviving
     otherwise: either the proof is too weak or the stimulus is. It is listed by name, and the exit code is 1.
 
@@ -36,20 +39,21 @@ from ..errors import MantissaError
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, GROUPS, find
 from ..sw_driver.progress import track
-from .campaign import Campaign, failures, mutate
+from .argued import failures, reasons, sort
+from .campaign import Campaign, mutate
 from .kept import Kept, digest
 from .parallel import JOBS, outcomes, stoppable
 from .report import markdown, write_report
 
-__all__ = ["Campaign", "failures", "main", "mutate"]
+__all__ = ["main"]
 
-HEADINGS = ("design", "mutants", "killed", "timing", "equivalent", "surviving", "cases", "s")
+HEADINGS = ("design", "mutants", "killed", "timing", "equivalent", "argued", "surviving", "cases", "s")
 
 
 def rows(campaigns: Sequence[Campaign]) -> list[tuple[str, ...]]:
     """Cells of a table, a total last."""
     def row(name: str, chosen: Sequence[Campaign]) -> tuple[str, ...]:
-        numbers = [sum(values) for values in zip(*((c.mutants, c.killed, c.timing, c.equivalent, len(c.surviving), c.cases)
+        numbers = [sum(values) for values in zip(*((c.mutants, c.killed, c.timing, c.equivalent, *map(len, sort(find(c.name), c)), c.cases)
                                                    for c in chosen), strict=True)]
         return (name, *(f"{number:,}" for number in numbers), f"{sum(c.seconds for c in chosen):.1f}")
     return [*(row(campaign.name, [campaign]) for campaign in campaigns), row("all", campaigns)]
@@ -78,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for name, outcome in track(outcomes(hold, names, args.jobs), len(names), "mutating"):
                     if isinstance(outcome, Campaign):
                         done[name] = outcome
-                    wrong[name] = list(failures(outcome)) if isinstance(outcome, Campaign) else [outcome]
+                    wrong[name] = list(failures(find(name), outcome)) if isinstance(outcome, Campaign) else [outcome]
         except KeyboardInterrupt:
             stopped = [f"stopped after {len(done)} of {len(names)} designs"]
     except (MantissaError, ValueError) as error:
@@ -96,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(line, markup=False, highlight=False)
     if args.report:
         command = f"python -m mantissa.sim_tb.mutate {' '.join([*args.designs, f'-n {args.count} --seed {args.seed}'])}"
-        lines = [*markdown(HEADINGS, cells), "", f"* {_extent(set(done))}"]
+        lines = [*markdown(HEADINGS, cells), "", f"* {_extent(set(done))}", *_arguments(campaigns)]
         write_report(args.report, "Mutation", command, time.monotonic() - start, lines, failed)
     return 1 if failed or not campaigns else 0
 
@@ -113,6 +117,18 @@ def _held(folder: Path, count: int, seed: int, name: str) -> tuple[str, Campaign
         return name, str(error)
     kept.put(key, vars(campaign))
     return name, campaign
+
+
+def _arguments(campaigns: Sequence[Campaign]) -> list[str]:
+    """Section of those that are equivalent by argument alone: design, argument, mutants."""
+    lines = []
+    for campaign in campaigns:
+        known = reasons(find(campaign.name))
+        by_reason: dict[str, list[str]] = {}
+        for text in sort(find(campaign.name), campaign)[0]:
+            by_reason.setdefault(known[text.partition(" (")[0]], []).append(f"`{text}`")
+        lines += [f"* {campaign.name}: {reason}: {', '.join(mutants)}" for reason, mutants in by_reason.items()]
+    return ["", "## Argued", "", *lines] if lines else []
 
 
 def _extent(done: AbstractSet[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import time
 
 from ..design import Design
-from . import campaign, contract, exhaustive, models, netlist, run, simulate
+from . import argued, campaign, contract, exhaustive, models, netlist, run, simulate
 from .kept import Kept, digest
 from .parallel import within
 
@@ -56,6 +56,7 @@ class Verdict:
     killed: int = 0
     timing: int = 0
     equivalent: int = 0
+    argued: int = 0
     surviving: int = 0
     bench: int = 0
     seconds: float = 0.0
@@ -94,8 +95,8 @@ def _proved(design: Design, verdict: Verdict, plan: Plan) -> None:
 
 def _mutated(design: Design, verdict: Verdict, plan: Plan) -> None:
     outcome = campaign.mutate(design, folder=plan.folder, count=plan.mutants)
-    verdict.failures += campaign.failures(outcome)
-    verdict.mutants, verdict.surviving = outcome.mutants, len(outcome.surviving)
+    verdict.failures += argued.failures(design, outcome)
+    verdict.mutants, (verdict.argued, verdict.surviving) = outcome.mutants, map(len, argued.sort(design, outcome))
     verdict.killed, verdict.timing, verdict.equivalent = outcome.killed, outcome.timing, outcome.equivalent
 
 
@@ -116,7 +117,8 @@ def _do(step: Callable[[Design, Verdict, Plan], None], design: Design, verdict: 
     name, source = step.__name__.strip("_"), inspect.getsource(step)
     verdict.steps += 1
     kept = Kept(plan.folder, f"{design.name}-{name}") if plan.keep else None
-    key = digest([design], _named(step), source, plan.mutants if step is _mutated else plan.least) if kept else ""
+    option = (plan.mutants, argued.reasons(design)) if step is _mutated else plan.least
+    key = digest([design], _named(step), source, option) if kept else ""
     if kept and (known := kept.get(key)):
         seconds = verdict.seconds + known.pop("seconds")
         vars(verdict).update(known, seconds=seconds, again=verdict.again + 1)

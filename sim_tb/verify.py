@@ -5,9 +5,9 @@
 For each design: compiled Verilog against the golden function, completely up to 24 input bits and otherwise on drawn transactions
 (20,000 in or out, or 1,000,000 with ``--full``), without stalls and, after a reset in the middle of something else, with two kinds of
 them; the same on the netlist after synthesis; the stream contract, proved; mutants (20, or 200 with ``--full``, or ``--mutants``), all to
-be killed or proved equivalent; the bench under cocotb. Exits with 1 if anything fails, a mutant survives, a cover is not reached or
-nothing was compared. A step that takes longer than ``--limit``, an hour, fails, and the rest goes on. What passed is kept by digest of the
-design, what verifies it and the options: a run that was stopped goes on where it was.
+be killed or equivalent, by proof or by argument; the bench under cocotb. Exits with 1 if anything fails, a mutant survives, a cover is
+not reached or nothing was compared. A step that takes longer than ``--limit``, an hour, fails, and the rest goes on. What passed is kept
+by digest of the design, what verifies it and the options: a run that was stopped goes on where it was.
 """
 from __future__ import annotations
 
@@ -135,20 +135,21 @@ def _said(verdicts: Sequence[Verdict], plan: Plan, seconds: float) -> list[str]:
     return [f"{len(verdicts)} designs, {failed} with failures",
             f"{sum(v.cases for v in verdicts):,} cases: every input of {whole} designs, {plan.least:,} transactions or more into or out of "
             f"each of the others; {sum(v.netlist for v in verdicts):,} of netlists",
-            f"{mutants:,} mutants, {sum(v.surviving for v in verdicts):,} surviving" if plan.mutants else
+            f"{mutants:,} mutants, {sum(v.argued for v in verdicts):,} equivalent by argument alone, "
+            f"{sum(v.surviving for v in verdicts):,} surviving" if plan.mutants else
             "no mutants: not part of this run",
             f"{sum(v.seconds for v in verdicts):,.0f} s of work but for the benches, of which {sum(v.again for v in verdicts)} of "
             f"{sum(v.steps for v in verdicts)} steps were kept from before; this run took {seconds:,.0f} s"]
 
 
 HEADINGS = ("design", "simulated", "given", "cases", "every input", "cases/s", "netlist", "proved", "covers", "bench runs", "mutants",
-            "killed", "timing", "equivalent", "surviving", "s", "outcome")
+            "killed", "timing", "equivalent", "argued", "surviving", "s", "outcome")
 
 
 def _rows(verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
     return [(v.name, f"{v.simulated:,}", f"{v.given:,}", f"{v.cases:,}", "yes" if v.exhaustive else "", f"{v.rate:,}", f"{v.netlist:,}",
              str(v.assertions), str(v.covers), str(v.bench), str(v.mutants), str(v.killed), str(v.timing), str(v.equivalent),
-             str(v.surviving), str(v.seconds), "FAIL" if v.failures else "ok") for v in verdicts]
+             str(v.argued), str(v.surviving), str(v.seconds), "FAIL" if v.failures else "ok") for v in verdicts]
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ pytest.importorskip("z3")
 import numpy as np
 
 from mantissa.hw.catalog import find
-from mantissa.sim_tb import campaign
+from mantissa.sim_tb import argued, campaign
 from mantissa.sim_tb import miter as miter_module
 from mantissa.sim_tb import mutate as command
+from mantissa.sim_tb.campaign import mutate
 from mantissa.sim_tb.equivalent import Prover
 from mantissa.sim_tb.exhaustive import harness, run_cases
 from mantissa.sim_tb.miter import Miter, decide
 from mantissa.sim_tb.mutants import Mutant, apply, make
-from mantissa.sim_tb.mutate import failures, mutate
 from mantissa.sim_tb.steps import Plan, verify
 
 FOLDER = Path(__file__).parent.parent / "build" / "verify"
@@ -42,7 +42,7 @@ def test_killed(name):
     assert outcome.killed > 10
     assert outcome.surviving == []
     assert outcome.killed + outcome.timing + outcome.equivalent == 20
-    assert list(failures(outcome)) == []
+    assert list(argued.failures(find(name), outcome)) == []
 
 
 def test_mutants_are_distinct():
@@ -85,7 +85,7 @@ def test_weak_stimulus_lets_mutants_survive(monkeypatch):
     still = replace(design, stateless=False, stimulus=lambda rng: {"i": {"data": np.zeros(100, int), "tag": np.zeros(100, int)}})
     outcome = mutate(still, folder=FOLDER, count=20)
     assert outcome.surviving
-    assert next(failures(outcome)).startswith("mutation: ")
+    assert next(argued.failures(still, outcome)).startswith("mutation: ")
 
 
 def test_wrong_golden_is_reported():
@@ -194,3 +194,43 @@ def test_memory(tmp_path):
     cut = Miter(design, [same, *mutants], tmp_path, most=0)
     assert [cut.ask(mutant, 60).equal for mutant in (same, *mutants)] == [True, None, None]
     assert [answer.equal for answer in decide(design, [same, *mutants], 60).values()] == [True, False, False]
+
+
+def entry(design, **other):
+    """An argument about one mutant of a design as it is."""
+    about = {"design": design.name, "verilog": argued.fingerprint(design), "reason": "why", "mutants": ["inv $a.Y[0]"]}
+    return argued.Argument(**about | other)
+
+
+def test_argued_mutants(monkeypatch):
+    design = find("skid")
+    outcome = campaign.Campaign(name="skid", mutants=4, killed=1, cases=1, surviving=["inv $a.Y[0] (differs in cycle 3)", "inv $b.Y[0]"],
+                                told=["inv $c.Y[0]"])
+    monkeypatch.setattr(argued, "arguments", lambda: (entry(design),))
+    assert argued.sort(design, outcome) == (["inv $a.Y[0] (differs in cycle 3)"], ["inv $b.Y[0]"])
+    assert list(argued.failures(design, outcome)) == ["mutation: inv $b.Y[0] survives"]
+    monkeypatch.setattr(argued, "arguments", lambda: (entry(design, verilog="0" * 16), entry(find("queue_d1"))))
+    assert len(list(argued.failures(design, outcome))) == 2
+    monkeypatch.setattr(argued, "arguments", lambda: (entry(design, mutants=["inv $a.Y[0]", "inv $b.Y[0]", "inv $c.Y[0]"]),))
+    assert list(argued.failures(design, outcome)) == ["mutation: inv $c.Y[0] is told from the design, and argued to be equivalent"]
+
+
+def test_argued_mutants_are_reported(monkeypatch, tmp_path, capsys):
+    outcome = campaign.Campaign(name="skid", mutants=2, killed=1, cases=1, surviving=["inv $a.Y[0]"], told=["inv $c.Y[0]"])
+    monkeypatch.setattr(command, "mutate", lambda design, **options: outcome)
+    monkeypatch.setattr(argued, "arguments", lambda: (entry(find("skid")),))
+    report = tmp_path / "report.md"
+    assert command.main(["skid", "-n", "2", "-o", str(tmp_path), "--report", str(report)]) == 0
+    text = report.read_text()
+    assert "| skid | 2 | 1 | 0 | 0 | 1 | 0 | 1 | 0.0 |" in text
+    assert "* skid: why: `inv $a.Y[0]`" in text
+    assert "Nothing failed." in text
+
+
+def test_arguments_are_of_designs_as_they_are():
+    """When a design changes, what was argued about it has to be argued again."""
+    known = argued.arguments()
+    assert {(one.design, argued.fingerprint(find(one.design))) for one in known} == {(one.design, one.verilog) for one in known}
+    mutants = [(one.design, mutant) for one in known for mutant in one.mutants]
+    assert len(set(mutants)) == len(mutants)
+    assert all(one.reason and one.mutants for one in known)

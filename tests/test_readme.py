@@ -24,12 +24,13 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    """Every command of ours in a shell block, and every ``mantissa ...`` or ``make ...`` in running text."""
+    """Every command of ours in a shell block or an indented line, and every ``mantissa ...`` or ``make ...`` in running text."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         lines = [line.partition("#")[0].strip() for block in blocks(text, "sh") for line in block.splitlines()]
         lines += re.findall(r"`((?:mantissa|make) [^`]+)`", text)
+        lines += re.findall(r"^    ((?:mantissa|make) [^\[\n]+)$", text, re.M)
         found += [line for line in lines if line]
     return sorted(set(found))
 
@@ -51,6 +52,31 @@ def test_command_parses(line: str) -> None:
     command = cli.cli.get_command(click.Context(cli.cli), words[0])
     assert command is not None, f"{line}: no such command"
     command.make_context(words[0], words[1:])             # raises on an unknown option or a missing argument
+
+
+def scripts() -> dict[tuple[str, ...], set[str]]:
+    """Every ``python FILE`` and ``python -m MODULE`` on a page, and the options it is shown with."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for page in PAGES:
+        for line in re.findall(r"(?:`|^ {4}|^)python ((?:-m mantissa|[a-z_]+/)[^`\n]*)", page.read_text(encoding="utf-8"), re.M):
+            words = line.split()
+            target = tuple(words[:1 + (words[0] == "-m")])
+            found.setdefault(target, set()).update(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(words[len(target):])))
+    return found
+
+
+def test_there_are_scripts() -> None:
+    assert len(scripts()) >= 12
+
+
+@pytest.mark.parametrize(("target", "options"), sorted(scripts().items()), ids=lambda value: value[-1] if isinstance(value, tuple) else "")
+def test_script_has_its_options(target: tuple[str, ...], options: set[str]) -> None:
+    if target[0] != "-m" and "\nimport torch\n" in (text := (ROOT / target[0]).read_text(encoding="utf-8")):
+        assert not options and "Needs ``mantissa[train]``" in text      # trains, by hand: torch is not among the tests' libraries
+        return
+    done = subprocess.run([sys.executable, *target, "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert options <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", done.stdout))
 
 
 def quick(line: str) -> bool:
