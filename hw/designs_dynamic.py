@@ -60,7 +60,8 @@ def mac_dynamic(*, chain: int | None = None, shift: int = 0, symmetric: bool = T
                 + ("no DSP" if multiplier == "lut" else "two DSPs") + ", ECP5 carry cells" * cells,
         params={**params, "dsp": multiplier != "lut"}, component=partial(MacDynamic, **params),
         golden=partial(_golden, length, shift, total_width(chains)), stimulus=partial(_stimulus, length, symmetric),
-        family="ecp5" if cells else None, twin=partial(MacDynamic, **{**params, "cells": False}) if cells else None)
+        family="ecp5" if cells else None, twin=partial(MacDynamic, **{**params, "cells": False}) if cells else None,
+        macs={"~" * (shift > 0) + "dfp16": 2})
 
 
 DESIGNS: tuple[Design, ...] = (mac_dynamic(), mac_dynamic(shift=3, symmetric=False))

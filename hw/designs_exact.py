@@ -106,6 +106,15 @@ def _stimulus_wide(name: str, depth: int, window: tuple[int, int], rng: np.rando
     return {"i": rows}
 
 
+def _workload_wide(name: str, depth: int, window: tuple[int, int], rng: np.random.Generator) -> Streams:
+    """The same factors in dot products of ``depth``."""
+    i = _stimulus_wide(name, depth, window, rng)["i"]
+    count = len(i["a"]) // depth * depth
+    place = np.arange(count) % depth
+    return {"i": {"a": i["a"][:count], "b": i["b"][:count],
+                  "first": (place == 0).astype(np.int64), "last": (place == depth - 1).astype(np.int64)}}
+
+
 def mac_wide(fmt: str, *, depth: int = DEPTH, window: tuple[int, int] | None = None, segment: int = 64, multiplier: str = "lut",
              cells: bool = True) -> Design:
     """Entry of a :class:`MacWide`, of carry cells or of their description."""
@@ -116,7 +125,8 @@ def mac_wide(fmt: str, *, depth: int = DEPTH, window: tuple[int, int] | None = N
         summary=f"Multiplier-accumulator of {fmt} numbers, exact" + (" over a window" if window else "") + ", accumulator in segments, "
                 + ("no DSP" if multiplier == "lut" else "one DSP") + ", ECP5 carry cells" * cells,
         params={**params, "dsp": multiplier != "lut"}, component=partial(MacWide, **params), golden=partial(_golden_wide, fmt, inside),
-        stimulus=partial(_stimulus_wide, fmt, depth, inside), family="ecp5" if cells else None,
+        stimulus=partial(_stimulus_wide, fmt, depth, inside), workload=partial(_workload_wide, fmt, depth, inside),
+        family="ecp5" if cells else None,
         twin=partial(MacWide, **{**params, "cells": False}) if cells else None, macs={"~" * (window is not None) + fmt: 1})
 
 

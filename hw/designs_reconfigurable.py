@@ -148,7 +148,7 @@ def mac_reconfigurable(name: str, modes: Sequence[str], *, depth: int = 256, qui
         params={**params, "dsp": multiplier == "dsp"}, component=partial(MacReconfigurable, **params),
         golden=partial(_golden, tuple(modes), quire, flags), stimulus=partial(_stimulus, tuple(modes), depth),
         family="ecp5" if cells else None, twin=partial(MacReconfigurable, **{**params, "cells": False}) if cells else None,
-        macs={mode: MODES[mode].lanes for mode in modes})
+        macs={"~" * (MODES[mode].window != (0, 0)) + mode: MODES[mode].lanes for mode in modes})
 
 
 def _compare(wide: bool, streams: Streams) -> Streams:
