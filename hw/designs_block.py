@@ -113,4 +113,5 @@ def block_dot(fmt: str, lanes: int, *, blocks: int = 256, window: tuple[int, int
 
 DESIGNS: tuple[Design, ...] = (
     block_dot("mxfp4", 8), block_dot("mxfp8e4m3", 4), block_dot("mxint8", 4, multiplier="dsp"), block_dot("nvfp4", 8),
+    block_dot("mxfp8e5m2", 4), block_dot("mxfp6e2m3", 4), block_dot("mxfp6e3m2", 4), block_dot("nvint4", 8),
 )

@@ -120,5 +120,6 @@ def dot_round(fmt: str, lanes: int, to: str, *, depth: int = 256, multiplier: st
 
 DESIGNS: tuple[Design, ...] = (
     dot("e2m1", 4), dot("e2m3", 4), dot("e4m3", 4), dot("e5m2", 4), dot("int8", 4, multiplier="dsp"), dot("posit8_2", 4),
+    dot("int16", 2, multiplier="dsp"),
     dot_round("posit8_2", 4, "posit16_2"),
 )

@@ -133,6 +133,7 @@ def mac_wide(fmt: str, *, depth: int = DEPTH, window: tuple[int, int] | None = N
 DESIGNS: tuple[Design, ...] = (
     mac_exact("posit8_0"), mac_exact("posit8_0", multiplier="dsp"), mac_exact("posit4_1"),
     mac_exact("e4m3"), mac_exact("e5m2"), mac_exact("e3m2"), mac_exact("e2m3"),
+    mac_exact("ue4m3"), mac_exact("ue5m3"),
     mac_exact("posit16_1", depth=(1 << 15) - 1, multiplier="dsp_significand"), mac_exact("fp16", multiplier="dsp_significand"),
     mac_exact("fp16"),
     mac_wide("bf16"), mac_wide("bf16", window=(192, 288), multiplier="dsp"),

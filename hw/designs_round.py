@@ -76,7 +76,7 @@ def rounder(fmt: str, int_bits: int, frac_bits: int, *, rounding: str = "half_ev
     parts = [fmt, f"{width}f{frac_bits}"] + [rounding] * (rounding != "half_even") + ["special"] * (overflow == "special")
     return Design(
         name="round_" + "_".join(parts).replace("-", "n"),
-        summary=f"Rounds {width} bits, {frac_bits} after the point, with a sign to {fmt}",
+        summary=f"Rounds {width} bits, {frac_bits} after the point, with a sign to {fmt}, {rounding}",
         params=params, component=partial(Round, **params), golden=partial(_golden, fmt, frac_bits, rounding, overflow, random_bits),
         stimulus=partial(_stimulus, fmt, width, frac_bits, random_bits, nan), stateless=True)
 
@@ -84,4 +84,6 @@ def rounder(fmt: str, int_bits: int, frac_bits: int, *, rounding: str = "half_ev
 DESIGNS: tuple[Design, ...] = (
     rounder("e4m3", 26, 18, nan=True), rounder("e2m1", 14, 2), rounder("posit8_0", 21, 12, nan=True), rounder("posit4_1", 17, 8, nan=True),
     rounder("bf16", 24, 24, nan=True),
+    *(rounder("e4m3", 26, 18, rounding=rounding, nan=True) for rounding in ("half_up", "half_away", "floor", "toward_zero")),
+    rounder("e4m3", 26, 18, rounding="stochastic", random_bits=8, nan=True),
 )

@@ -11,10 +11,9 @@ from typing import Any
 
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Cat, Const, Cover, Elaboratable, Module, Signal
-import numpy as np
 import pytest
 
-from mantissa.design import Design
+from mantissa.design import Design, Streams
 from mantissa.hw.carry import ONE, ZERO, Chain, Term, _gate, _half, both, clear, close_all, inverted, nand, plain
 from mantissa.hw.catalog import find
 from mantissa.hw.designs_mac import mac, mac_digits, mac_e2m1, mac_e4m3, mac_lut, multiply_lut
@@ -27,9 +26,11 @@ from mantissa.hw.mac_lut import MacLut
 from mantissa.hw.mac_packed import MacPacked
 from mantissa.hw.multiply_lut import MultiplyLut
 from mantissa.hw.multiply_rows import group, split, total
+from mantissa.sim_tb import pairs
 from mantissa.sim_tb.exhaustive import harness, run_cases
 from mantissa.sim_tb.formal import prove
 from mantissa.sim_tb.netlist import CARRY, netlist_harness
+from mantissa.sim_tb.pairs import exhaust
 from mantissa.sim_tb.simulate import check
 
 FOLDER = Path(__file__).parent.parent / "build" / "verify"
@@ -133,20 +134,43 @@ def test_cells_equal_their_description(a_width: int, b_width: int, groups: int, 
     assert proof.assertions == 1 and proof.covers == 1
 
 
-def _every_pair(design: Design, width: int, seed: int = 5) -> Design:
-    """The design, given every pair of operands as a dot product of one."""
-    a, b = np.random.default_rng(seed).permutation(1 << 2 * width) >> width, np.arange(1 << 2 * width)
-    b = np.random.default_rng(seed).permutation(b) & (1 << width) - 1
-    ones = np.ones(len(a), np.int64)
-    low = 0 if "_e" in design.name else 1 << width - 1
-    return replace(design, stimulus=lambda _: {"i": {"a": a - low, "b": b - low, "first": ones, "last": ones}})
-
-
-@pytest.mark.parametrize(("name", "width"), [("mac_8x8_acc24_lut", 8), ("mac_4x4_acc16_lut", 4), ("mac_8x8_acc24_booth", 8),
-                                             ("mac_8x8_acc24_opt1", 8), ("mac_e4m3_acc45_lut", 8), ("mac_e2m1_acc17_lut", 4)])
+@pytest.mark.parametrize(("name", "width"), [
+    ("mac_8x8_acc24_lut", 8), ("mac_4x4_acc16_lut", 4), ("mac_8x8_acc24_booth", 8), ("mac_8x8_acc24_opt1", 8),
+    ("mac_8x8_acc24_opt4c_x8", 8), ("mac_e4m3_acc45_lut", 8), ("mac_e2m1_acc17_lut", 4), ("mac_posit8_0_acc34_exact_lut", 8),
+    ("mac_posit8_0_acc34_exact_dsp", 8), ("mac_e5m2_acc73_exact_lut", 8), ("dot_e2m1_x4_lut", 4), ("block_mxfp4_x8_lut", 4),
+    ("mac_8xpot4x2_acc24_shift", 8)])
 def test_every_operand_pair(name: str, width: int) -> None:
-    design = find(name)
-    assert run_cases(_every_pair(design, width), harness(design, folder=FOLDER, optimize=0), least=1 << 2 * width).count == 1 << 2 * width
+    assert exhaust(find(name), folder=FOLDER) == {"": 1 << 2 * width}
+
+
+def test_every_element_meets_all_pairs() -> None:
+    design, streams = find("array_os_2x3_w4a8_acc15"), []
+    exhaust(replace(design, golden=lambda given: streams.append(given["i"]) or design.golden(given)), folder=FOLDER)
+    assert (streams[0]["a"].shape, streams[0]["b"].shape) == ((4096, 2), (4096, 3))
+    for row in range(2):
+        for column in range(3):
+            assert len(set(zip(streams[0]["a"][:, row].tolist(), streams[0]["b"][:, column].tolist(), strict=True))) == 4096
+
+
+def test_pairs_that_differ(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(streams: Streams) -> Streams:
+        answer = design.golden(streams)
+        answer["o"]["sum"][100] += 1
+        return answer
+    design, report = find("mac_4x4_acc16_lut"), tmp_path / "pairs.md"
+    assert pairs.main([design.name, "-o", str(FOLDER), "--report", str(report)]) == 0
+    assert "| mac_4x4_acc16_lut | 256 | all |" in report.read_text()
+    monkeypatch.setattr(pairs, "find", lambda name: replace(design, golden=wrong))
+    assert pairs.main([design.name, "-o", str(FOLDER), "--report", str(report)]) == 1
+    assert "mac_4x4_acc16_lut: transaction 100 of o has" in report.read_text()
+
+
+def test_pairs_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pairs.main(["skid"]) == 1
+    message = "mantissa.sim_tb.pairs: Design must have operands a and b, or a and w, of at most 8 bits, unlike skid\n"
+    assert capsys.readouterr().err == message
+    assert pairs.main(["mac_4x4_acc16_lut", "--drawn", "0"]) == 1
+    assert capsys.readouterr().err == "mantissa.sim_tb.pairs: Drawn pairs must be at least 1, not 0\n"
 
 
 @pytest.mark.parametrize("name", ["multiply_8x8_lut", "multiply_8x4_lut", "multiply_4x4_lut"])

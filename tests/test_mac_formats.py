@@ -30,9 +30,8 @@ from mantissa.hw.mac_exact_unpack import check_format, integers, operands, spare
 from mantissa.hw.mac_modes import MODES
 from mantissa.hw.mac_reconfigurable import MacReconfigurable
 from mantissa.hw.payload import pack, ports, used
-from mantissa.sim_tb.exhaustive import harness, run_cases
 from mantissa.sim_tb.mapped import Mapped
-from mantissa.sim_tb.modes import exhaust
+from mantissa.sim_tb.pairs import exhaust
 from mantissa.sim_tb.simulate import check
 from mantissa.sim_tb.toggles import toggles
 
@@ -60,34 +59,11 @@ def test_odd_shapes(design: Design) -> None:
     assert check(design, stall="random", most=400) > 20
 
 
-def _alone(a: np.ndarray, b: np.ndarray, **more: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """Dot products of one."""
-    ones = np.ones(len(a), np.int64)
-    return {"i": {"a": a, "b": b, "first": ones, "last": ones, **more}}
-
-
-def _pairs(bits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    codes = np.random.default_rng(seed).permutation(1 << 2 * bits)
-    return codes >> bits, codes & (1 << bits) - 1
-
-
-@pytest.mark.parametrize("name", ["mac_posit8_0_acc34_exact_lut", "mac_posit8_0_acc34_exact_dsp", "mac_e5m2_acc73_exact_lut"])
-def test_every_operand_pair(name: str) -> None:
-    design = find(name)
-    every = replace(design, stimulus=lambda _: _alone(*_pairs(8, 3)))
-    assert run_cases(every, harness(design, folder=FOLDER, optimize=0), least=1 << 16).count == 1 << 16
-
-
 def test_every_operand_pair_of_every_mode() -> None:
     """Of bytes and nibbles; words' are drawn."""
     design = find("mac_modes9_acc128_lut")
     counts = exhaust(design, folder=FOLDER, drawn=4000)
     assert counts == {mode: {1: 4000, 2: 1 << 16, 4: 1 << 8}[MODES[mode].lanes] for mode in ALL}
-
-
-def test_only_designs_of_modes_are_exhausted() -> None:
-    with pytest.raises(MantissaError, match="Design must have modes, unlike mac_4x4_acc16_lut"):
-        exhaust(find("mac_4x4_acc16_lut"), folder=FOLDER)
 
 
 def _posit(code: int, width: int, es: int) -> Fraction | None:
