@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .codes import Codes, decode
 from .errors import MantissaError
-from .kinds import Int
+from .kinds import Int, check_format
 from .rounding import bound, shift_right
 
 __all__ = ["SWITCH_ROUNDINGS", "switch_bits"]
@@ -28,6 +28,8 @@ def switch_bits(codes: npt.ArrayLike, source: Int, target: Int, rounding: str = 
     MantissaError
         If the formats are not integers of one signedness, or the target is the wider one.
     """
+    check_format(source)
+    check_format(target)
     if not isinstance(source, Int) or not isinstance(target, Int) or source.signed != target.signed or source.fraction or target.fraction:
         raise MantissaError(f"Formats to switch between must be integers of one signedness, not {source.name} and {target.name}")
     if target.width > source.width:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from .boundaries import grid_of
 from .codes import Codes, decode, encode, limits, reals
 from .errors import MantissaError
-from .kinds import Int, SignMagnitude, Values, check_int, check_name
+from .kinds import Int, SignMagnitude, Values, check_format, check_int, check_name
 from .kinds_float import Exponent, Float
 
 __all__ = ["RULES", "WHOLE", "Block", "BlockCodes", "decode_blocks", "encode_blocks", "tensor_scale"]
@@ -117,8 +117,9 @@ def tensor_scale(fmt: Block, values: npt.ArrayLike) -> float:
     Raises
     ------
     MantissaError
-        If the format has one level of scale, or the values are so large that theirs is not a float32.
+        If ``fmt`` is not a block format or has one level of scale, or the values are so large that theirs is not a float32.
     """
+    check_format(fmt, blocks=True)
     _two_level(fmt)
     exact = reals(fmt.name, values)
     amax = np.abs(exact).max(initial=0, where=np.isfinite(exact))
@@ -153,9 +154,10 @@ def encode_blocks(fmt: Block, values: npt.ArrayLike, axis: int = -1, scale: floa
     Raises
     ------
     MantissaError
-        If a value is not a real number exact in float64, the axis does not divide into blocks, the tensor's scale is not
-        wanted or not a float32, or the random bits are not what the rounding mode needs.
+        If ``fmt`` is not a block format, a value is not a real number exact in float64, the axis does not divide into blocks,
+        the tensor's scale is not wanted or not a float32, or the random bits are not what the rounding mode needs.
     """
+    check_format(fmt, blocks=True)
     exact = reals(fmt.name, values)
     whole = _scale(fmt, scale)
     if rounding == "stochastic" and fmt.rule == "nearest" and isinstance(random_bits, int) and random_bits > _RANDOM_BITS:
@@ -190,8 +192,9 @@ def decode_blocks(fmt: Block, codes: BlockCodes, axis: int = -1, scale: float | 
     Raises
     ------
     MantissaError
-        If a code is out of range, or there is not one scale for each block.
+        If ``fmt`` is not a block format, a code is out of range, or there is not one scale for each block.
     """
+    check_format(fmt, blocks=True)
     whole = _scale(fmt, scale)
     elements = decode(fmt.element, codes.elements)
     split = _split(fmt, elements, axis)

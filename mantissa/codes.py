@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 from .boundaries import boundaries, grid_of, round_stochastic
 from .errors import MantissaError
-from .kinds import Format, Int, Values
+from .kinds import Format, Int, Values, check_format
 from .kinds_posit import Posit
 from .rounding import check_rounding
 
@@ -30,8 +30,9 @@ def decode(fmt: Format, codes: npt.ArrayLike) -> Values:
     Raises
     ------
     MantissaError
-        If a code is not an integer or out of range.
+        If ``fmt`` is not a format of single numbers, or a code is not an integer or out of range.
     """
+    check_format(fmt)
     array = np.asarray(codes)
     if array.dtype.kind not in "iu" and array.size:
         raise MantissaError(f"Codes of {fmt.name} must be integers, not {array.dtype}")
@@ -42,7 +43,14 @@ def decode(fmt: Format, codes: npt.ArrayLike) -> Values:
 
 
 def limits(fmt: Format) -> tuple[float, float]:
-    """Lowest and highest finite value."""
+    """Lowest and highest finite value.
+
+    Raises
+    ------
+    MantissaError
+        If ``fmt`` is not a format of single numbers.
+    """
+    check_format(fmt)
     values = grid_of(fmt).values
     return float(values[1]), float(values[-2])
 
@@ -76,9 +84,10 @@ def encode(fmt: Format, values: npt.ArrayLike, rounding: str = "half_even", over
     Raises
     ------
     MantissaError
-        If a value is not a real number exact in float64, or is NaN and the format has none, or if the format
-        cannot do what ``overflow`` says.
+        If ``fmt`` is not a format of single numbers, if a value is not a real number exact in float64, or is NaN and the
+        format has none, or if the format cannot do what ``overflow`` says.
     """
+    check_format(fmt)
     check_rounding(rounding, MODES)
     if overflow not in OVERFLOWS:
         raise MantissaError(f"Overflow must be one of {', '.join(OVERFLOWS)}, not {overflow!r}")

@@ -17,7 +17,7 @@ from .bit_switch import switch_bits
 from .blocks import RULES, WHOLE, Block, BlockCodes, decode_blocks, encode_blocks, tensor_scale
 from .codes import MODES, OVERFLOWS, RANDOM_BITS, Codes, decode, encode, limits
 from .errors import MantissaError
-from .kinds import MAX_WIDTH, Binary, Fields, Format, Int, SignMagnitude, Ternary, Values
+from .kinds import MAX_WIDTH, Binary, Fields, Format, Int, SignMagnitude, Ternary, Values, check_int
 from .kinds_float import Exponent, Float, Top
 from .kinds_posit import Posit
 from .kinds_power import PowerOfRootTwo, PowerOfTwo
@@ -69,12 +69,16 @@ def _fixed(width: int, fraction: int) -> Int:
     return Int(name=f"int{width}f{fraction}", width=width, fraction=fraction)
 
 
+def _dynamic(name: str, width: int) -> Block:
+    check_int(width, f"Width of {name}", 2, MAX_WIDTH)
+    return Block(name=name, element=_fixed(width, width - 2), scale=E8M0, size=WHOLE, rule="floor")
+
+
 _BLOCKS = (
     *(Block(name=name, element=element, scale=E8M0, size=32, rule="floor") for name, element in (
         ("mxfp8e4m3", E4M3), ("mxfp8e5m2", E5M2), ("mxfp6e2m3", E2M3), ("mxfp6e3m2", E3M2), ("mxfp4", E2M1), ("mxint8", _fixed(8, 6)))),
     *(Block(name=name, element=element, scale=UE4M3, size=16, rule="nearest") for name, element in (("nvfp4", E2M1), ("nvint4", INT4))),
-    *(Block(name=f"dfp{width}", element=_fixed(width, width - 2), scale=E8M0, size=WHOLE, rule="floor")
-      for width in range(2, MAX_WIDTH + 1)))
+    *(_dynamic(f"dfp{width}", width) for width in range(2, MAX_WIDTH + 1)))
 
 STANDARD_BLOCKS = {fmt.name: fmt for fmt in _BLOCKS}
 """Block formats by name, with the default rule for their scale."""
@@ -87,7 +91,11 @@ _PATTERNS = {
     "sm": r"sm(?P<width>\d+)",
     "pot": r"pot(?P<width>\d+)",
     "post": r"post(?P<width>\d+)",
+    "dfp": rf"dfp(?P<width>0|[1-9]\d*)(?:_(?:{'|'.join(RULES)}))?",
 }
+
+_SIZES = {"4": ("e2m1",), "6": ("e2m3", "e3m2"), "8": ("e4m3", "e5m2")}
+"""Formats of OCP MX 1.0 that go by a size alone, FP8 for example."""
 
 
 @lru_cache(maxsize=256)
@@ -116,11 +124,18 @@ def get(name: str) -> Format | Block:
     except ValueError as error:
         raise MantissaError(str(error)) from None
     if found is None:
-        near = difflib.get_close_matches(str(name).lower(), (*STANDARD, *STANDARD_BLOCKS), n=4, cutoff=0.5)
+        near = _near(str(name).lower())
         hint = f" (near it: {', '.join(near)})" if near else ""
         raise MantissaError(f"Format must be intN, uintN, smN, binary, ternary, eXmY, ueXmY, bf16, fp16, e8m0, positN_E, potN, postN, "
                             f"mx..., nv... or dfpN, not {name!r}{hint}")
     return found
+
+
+def _near(name: str) -> list[str]:
+    """Names near ``name``, at most four."""
+    size = re.fullmatch(r"(?:fp|float)([468])", name)
+    meant = _SIZES[size[1]] if size else ()
+    return list(dict.fromkeys((*meant, *difflib.get_close_matches(name, (*STANDARD, *STANDARD_BLOCKS), n=4, cutoff=0.5))))[:4]
 
 
 def get_scalar(name: str) -> Format:
@@ -161,6 +176,8 @@ def _generic(name: str) -> Format | Block | None:
             return PowerOfTwo(name=name, width=width)
         case "post":
             return PowerOfRootTwo(name=name, width=width)
+        case "dfp":
+            return _dynamic(name, width)
         case "posit":
             width, es = int(parts["width"] or parts["width2"]), int(parts["es"] or parts["es2"])
             standard = f"posit{width}_{es}"

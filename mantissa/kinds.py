@@ -14,7 +14,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_WIDTH", "Binary", "Fields", "Format", "Int", "SignMagnitude", "Ternary", "Values", "check_int", "check_name", "frozen"]
+from .errors import MantissaError
+
+__all__ = ["MAX_WIDTH", "Binary", "Fields", "Format", "Int", "SignMagnitude", "Ternary", "Values", "check_format", "check_int",
+           "check_name", "frozen"]
 
 Values = npt.NDArray[np.float64]
 
@@ -49,6 +52,18 @@ def check_name(name: object) -> None:
     """Refuse what can not name a format."""
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"Name of a format must be an identifier, not {name!r}")
+
+
+def check_format(fmt: object, blocks: bool = False) -> None:
+    """Refuse what is not a format of single numbers or, where ``blocks``, not a block format."""
+    wanted, part, getter = ("a block format", "element", "get_block") if blocks else ("one of single numbers", "table", "get_scalar")
+    if hasattr(fmt, part) and not isinstance(fmt, type):
+        return
+    if isinstance(fmt, str):
+        raise MantissaError(f"Format must be {wanted}, as {getter} gives, not the name {fmt!r}")
+    other, sort = ("table", "format of single numbers") if blocks else ("element", "block format")
+    given = f"the {sort} {getattr(fmt, 'name', '')!r}" if hasattr(fmt, other) and not isinstance(fmt, type) else type(fmt).__name__
+    raise MantissaError(f"Format must be {wanted}, not {given}")
 
 
 def frozen(values: npt.ArrayLike) -> Values:

@@ -306,6 +306,11 @@ def test_names() -> None:
     (lambda: get("nvfp4_ceil"), "Rule of nvfp4_ceil must be nearest, not 'ceil'"),
     (lambda: get("mxfp4_nearest"), "Rule of mxfp4_nearest must be floor or ceil or even or rceil, not 'nearest'"),
     (lambda: get("mxpf4"), r"Format must be .*, not 'mxpf4' \(near it: mxfp4, .*\)"),
+    (lambda: get("dfp17"), "Width of dfp17 must be between 2 and 16, not 17"),
+    (lambda: get("dfp1"), "Width of dfp1 must be between 2 and 16, not 1"),
+    (lambda: get("dfp0"), "Width of dfp0 must be between 2 and 16, not 0"),
+    (lambda: get("dfp17_ceil"), "Width of dfp17_ceil must be between 2 and 16, not 17"),
+    (lambda: get("dfp08"), r"Format must be .*, not 'dfp08' \(near it: dfp8, .*\)"),
     (lambda: get_block("e4m3"), "Format must be a block format, one of mxfp8e4m3, .*, dfp16, not 'e4m3'"),
     (lambda: Block(name="a", element=E2M1, scale=E8M0, size=-1, rule="floor"), "Size of a must be between 0 and 1048576, not -1"),
     (lambda: Block(name="a", element=UINT8, scale=E8M0, size=4, rule="floor"), "Elements of a must have both signs, not be uint8"),
@@ -337,6 +342,18 @@ def test_names() -> None:
 def test_messages(call, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         call()
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (E4M3, ", not the format of single numbers 'e4m3'"), ("mxfp4", ", as get_block gives, not the name 'mxfp4'"),
+    (None, ", not NoneType"), (np.ones(32), ", not ndarray"), (Block, ", not type"), (Float, ", not type")])
+@pytest.mark.parametrize("call", [
+    lambda fmt: encode_blocks(fmt, np.ones(32)), lambda fmt: encode_blocks(fmt, np.ones(32), scale=1.0),
+    lambda fmt: tensor_scale(fmt, [1.0]), lambda fmt: decode_blocks(fmt, BlockCodes(np.zeros(1, int), np.zeros(32, int)))])
+def test_what_is_no_block_format(call, given: object, said: str) -> None:
+    with pytest.raises(ValueError) as error:
+        call(given)
+    assert str(error.value) == f"Format must be a block format{said}"
 
 
 def test_kinds() -> None:

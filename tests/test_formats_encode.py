@@ -7,6 +7,7 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from math import floor
+from types import SimpleNamespace
 
 import apytypes
 from apytypes import OverflowMode, QuantizationMode
@@ -18,8 +19,9 @@ import pytest
 import softposit
 
 from mantissa.errors import MantissaError
-from mantissa.formats import (BINARY, E4M3, E5M2, E8M0, INT8, MODES, POSIT8, TERNARY, UE4M3, Exponent, Float, Format, Int, Posit,
-                              PowerOfRootTwo, PowerOfTwo, SignMagnitude, Top, Values, decode, encode, get_scalar, limits)
+from mantissa.formats import (BINARY, E4M3, E5M2, E8M0, INT8, MODES, POSIT8, TERNARY, UE4M3, Block, Exponent, Float, Format, Int, Posit,
+                              PowerOfRootTwo, PowerOfTwo, SignMagnitude, Top, Values, decode, encode, get_block, get_scalar, limits,
+                              switch_bits)
 
 FLOATS = ["e2m1", "e2m3", "e3m2", "e4m3", "e5m2", "ue4m3", "ue5m3", "e4m3fnuz", "e4m3b11fnuz", "e5m2fnuz", "e4m3_numbers", "e4m3_ieee",
           "e3m4_ieee", "e1m1_ieee", "e1m3", "e3m0_numbers", "e3m0_nan", "e2m5", "e5m2_nan", "ue3m3_ieee", "ue4m1", "e7m4", "e6m3_nan",
@@ -446,3 +448,20 @@ def test_stochastic_at_the_ends() -> None:
 def test_messages(call, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         call()
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (get_block("mxfp4"), ", not the block format 'mxfp4'"), ("e4m3", ", as get_scalar gives, not the name 'e4m3'"),
+    (None, ", not NoneType"), ([1.0], ", not list"), (np.ones(4), ", not ndarray"), (Float, ", not type"), (Block, ", not type")])
+@pytest.mark.parametrize("call", [
+    lambda fmt: encode(fmt, [1.0]), lambda fmt: encode(fmt, 1.0, "stochastic", random=0, random_bits=1),
+    lambda fmt: decode(fmt, [0]), limits, lambda fmt: switch_bits([0], fmt, INT8), lambda fmt: switch_bits([0], INT8, fmt)])
+def test_what_is_no_format_of_single_numbers(call, given: object, said: str) -> None:
+    with pytest.raises(MantissaError) as error:
+        call(given)
+    assert str(error.value) == f"Format must be one of single numbers{said}"
+
+
+def test_a_format_need_not_be_of_our_kinds() -> None:
+    mine = SimpleNamespace(name="mine", width=1, fields={}, table=np.array([0.0, 2.5]))
+    assert decode(mine, [1, 0]).tolist() == [2.5, 0.0]                                       # pyright: ignore[reportArgumentType]
