@@ -11,10 +11,13 @@ from .array_widths import check_dimension
 from .mac_align import lengths
 from .mac_pipe import KINDS
 
-__all__ = ["LEVELS", "MODES", "WORD", "Mode", "Reach", "check_modes", "check_quire", "reach"]
+__all__ = ["LEVELS", "MODES", "NARROWEST", "WIDEST", "WORD", "Mode", "Reach", "check_modes", "check_quire", "reach"]
 
 WORD = 16
 """Bits of an operand word."""
+
+NARROWEST, WIDEST = 80, 128
+"""Bits of an accumulator, at least and at most."""
 
 LEVELS = 4
 """Of the fine shift; what is left are steps of 16."""
@@ -68,6 +71,14 @@ class Mode:
     def width(self, depth: int) -> int:
         """Bits of the signed sum of ``depth`` products."""
         return (depth * self.largest).bit_length() + 1
+
+    def quire(self, depth: int) -> int:
+        """Bits of the narrowest accumulator with a lane for the sum of ``depth`` products."""
+        return -(-self.lanes * self.width(depth) // 4) * 4
+
+    def depth(self, quire: int) -> int:
+        """Most products whose sum fits a lane of an accumulator of ``quire`` bits."""
+        return ((1 << quire // self.lanes - 1) - 1) // self.largest
 
 
 def _float(exp: int, man: int) -> frozenset[tuple[int, int]]:
@@ -155,14 +166,18 @@ def check_quire(quire: object, modes: Sequence[Mode], depth: int, wraps: bool) -
     Raises
     ------
     TypeError, ValueError
-        If it is not a number of bits that four lanes can share, or too narrow.
+        If it is not a number of bits that four lanes can share, or too narrow, or ``depth`` too large for the widest.
     """
     check_dimension("Depth", depth)
     check_dimension("Quire width", quire)
     assert isinstance(quire, int)
-    if quire % 4 or not 80 <= quire <= 128:
-        raise ValueError(f"Quire width must be a multiple of 4 between 80 and 128, not {quire}")
-    for mode in modes:
-        if mode.width(depth) > quire // mode.lanes and not wraps:
-            raise ValueError(f"Quire width must be at least {mode.lanes * mode.width(depth)} for {depth} products of {mode.name}, "
-                             f"not {quire}, unless wraps=True")
+    if quire % 4 or not NARROWEST <= quire <= WIDEST:
+        raise ValueError(f"Quire width must be a multiple of 4 between {NARROWEST} and {WIDEST}, not {quire}")
+    widest = max(modes, key=lambda mode: mode.quire(depth))
+    if widest.quire(depth) > WIDEST and not wraps:
+        most = min(modes, key=lambda mode: mode.depth(WIDEST))
+        raise ValueError(f"Depth must be at most {most.depth(WIDEST)} for products of {most.name} in the widest quire, {WIDEST} bits, "
+                         f"not {depth}, unless wraps=True")
+    if widest.quire(depth) > quire and not wraps:
+        raise ValueError(f"Quire width must be at least {widest.quire(depth)} for {depth} products of {widest.name}, not {quire}, "
+                         "unless wraps=True")

@@ -190,6 +190,17 @@ def test_leaving_modes_out_shrinks_it() -> None:
     assert all(more > less for more, less in pairwise(sizes))
 
 
+@pytest.mark.parametrize("name", MODES)
+def test_deepest_dot_product_of_a_quire(name: str) -> None:
+    mode = MODES[name]
+    for quire in range(80, 132, 4):
+        most = mode.depth(quire)
+        fits = mode.quire(most) <= quire < mode.quire(most + 1)
+        assert fits and mode.width(most) <= quire // mode.lanes < mode.width(most + 1)
+    assert MacReconfigurable((name,), depth=mode.depth(128)).quire == 128
+    assert MacReconfigurable((name,), depth=10 ** 60, wraps=True).quire == 128
+
+
 def test_narrow_accumulator_by_option() -> None:
     assert MacReconfigurable(("bf16",), quire=96, wraps=True).quire == 96
 
@@ -210,6 +221,14 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
      "Quire width must be at least 120 for 256 products of bf16, not 96, unless wraps=True"),
     (lambda: MacReconfigurable(("posit16_1",), quire=112), ValueError,
      "Quire width must be at least 124 for 256 products of posit16_1, not 112, unless wraps=True"),
+    (lambda: MacReconfigurable(("posit4_1",), depth=10 ** 9), ValueError,
+     "Depth must be at most 32767 for products of posit4_1 in the widest quire, 128 bits, not 1000000000, unless wraps=True"),
+    (lambda: MacReconfigurable(("int4", "posit4_1", "bf16"), quire=80, depth=1 << 40), ValueError,
+     "Depth must be at most 32767 for products of posit4_1 in the widest quire, 128 bits, not 1099511627776, unless wraps=True"),
+    (lambda: MacReconfigurable(("posit4_1",), quire=80, depth=32767), ValueError,
+     "Quire width must be at least 128 for 32767 products of posit4_1, not 80, unless wraps=True"),
+    (lambda: MacReconfigurable(("int8", "bf16"), quire=96, depth=300), ValueError,
+     "Quire width must be at least 124 for 300 products of bf16, not 96, unless wraps=True"),
     (lambda: MacReconfigurable(("int8",), depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: MacReconfigurable(("int8",), multiplier="booth"), ValueError, "Multiplier must be one of lut, dsp, not 'booth'"),
     (lambda: MacExact("e4m3", multiplier="bram"), ValueError, "Multiplier must be one of lut, dsp, dsp_significand, not 'bram'"),
