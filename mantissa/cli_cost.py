@@ -23,7 +23,8 @@ PICTURES = (".png", ".svg")
 @click.option("--pnr", is_flag=True, help="Place and route too, for the frequency.")
 @click.option("--seeds", default=1, show_default=True, type=int, metavar="N", help="Placements to try, with --pnr; their median is shown.")
 @click.option("--jobs", type=int, metavar="N", help="Designs measured at a time; by default as many as there are processors.")
-@click.option("--json", "json_path", metavar="FILE", help="Write JSON too; - prints it instead of the table.")
+@click.option("--json", "json_path", is_flag=False, flag_value="-", metavar="[FILE]",
+              help="Print JSON instead of the table; with FILE, which ends in .json, write it there besides the table. DESIGN goes before.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw error against cost, a PNG or an SVG.")
 @click.option("--page", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="Make the tables of a page instead, from the reports beside it; measures nothing.")
@@ -38,11 +39,15 @@ def cost(names: tuple[str, ...], family: str, pnr: bool, seeds: int, jobs: int |
     \b
     mantissa cost --family ecp5 --pnr --seeds 3
     mantissa cost mac_8x8_acc24_booth --family gowin --pnr
+    mantissa cost mac_8x8_acc24_booth --json
     mantissa cost --page docs/cost.md --remeasure
     """
     if plot is not None and plot.suffix not in PICTURES:
         raise MantissaError(f"Plot must be a file that ends in {' or '.join(PICTURES)}, not {str(plot)!r}")
+    _check_json(json_path)
     if page is not None:
+        if json_path is not None:
+            raise MantissaError("Option --json must be without --page, whose reports are JSON already")
         if names:
             raise MantissaError(f"A page shows the whole catalogue, not {names[0]!r} alone")
         _page(page, remeasure, jobs, plot)
@@ -58,7 +63,7 @@ def cost(names: tuple[str, ...], family: str, pnr: bool, seeds: int, jobs: int |
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{family}.json").write_text(text)
     (folder / f"{family}.md").write_text(markdown(costs, recipe))
-    if json_path and json_path != "-":
+    if json_path not in (None, "-"):
         Path(json_path).write_text(text)
     if json_path == "-":
         click.echo(text, nl=False)
@@ -67,6 +72,15 @@ def cost(names: tuple[str, ...], family: str, pnr: bool, seeds: int, jobs: int |
     if plot is not None:
         from .fpga.pareto import draw
         draw(costs, recipe, plot)
+
+
+def _check_json(path: str | None) -> None:
+    """Refuse a file that is likelier the design to measure."""
+    if path is None or path == "-" or Path(path).suffix == ".json":
+        return
+    from .hw.catalog import CATALOG
+    hint = ", a design, which goes before --json" if path in {design.name for design in CATALOG} else ""
+    raise MantissaError(f"File of --json must end in .json, not be {path!r}{hint}")
 
 
 def _measured(names: tuple[str, ...], family: str, pnr: bool, seeds: int, jobs: int | None, most: int | None = None,

@@ -276,8 +276,36 @@ def test_command_writes_files(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "build/cost/ecp5.json").read_text() == (tmp_path / "out.json").read_text()
     assert "| `x` | 9 |" in (tmp_path / "build/cost/ecp5.md").read_text()
     assert "LUT-eq" in capsys.readouterr().out
-    assert cli.main(["cost", "x", "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out) == document
+    assert cli.main(["cost", "x", "--json=other.json"]) == 0
+    assert json.loads((tmp_path / "other.json").read_text()) == document
+
+
+@pytest.mark.parametrize("arguments", [["x", "--json"], ["--json", "--pnr", "x"], ["x", "--json", "--pnr"], ["x", "--json", "-"],
+                                       ["--json", "-", "x"], ["--json=-", "x"], ["--json", "--", "x"]])
+def test_command_prints_nothing_but_json(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def measure(names, *args, progress, **kwargs):
+        asked.extend(names)
+        progress("x", 1, 1)
+        return [_row(note="too large")]
+    monkeypatch.setattr(module, "cost", measure)
+    assert cli.main(["cost", *arguments]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["designs"][0]["luteq"] == 9 and document["recipe"] == recipe_text("ecp5", "--pnr" in arguments, 1)
+    assert asked == ["x"] and [path.name for path in tmp_path.iterdir()] == ["build"]
+
+
+def test_command_prints_json_of_a_design(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(module, "synthesise", lambda *args, **kwargs: tmp_path / "netlist.json")
+    monkeypatch.setattr(module, "top_of", lambda document: document)
+    monkeypatch.setattr(module, "cells", Counter)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "netlist.json").write_text(json.dumps({"LUT4": 3, "TRELLIS_FF": 2}))
+    assert cli.main(["cost", "dsp_pair", "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)["designs"]
+    assert (row["name"], row["luteq"], row["ff"], row["macs"], row["rate"]) == ("dsp_pair", 3, 2, {"int8": 2}, 1.0)
 
 
 @pytest.mark.parametrize("arguments, sentence", [
@@ -287,10 +315,16 @@ def test_command_writes_files(tmp_path, monkeypatch, capsys):
     (["mac_8x8_acc24_lut", "--family", "gowin"],
      "Design mac_8x8_acc24_lut must be measured on ecp5, whose cells it is made of, not on gowin"),
     (["skid", "--plot", "plot.doc"], "Plot must be a file that ends in .png or .svg, not 'plot.doc'"),
+    (["--json", "skid"], "File of --json must end in .json, not be 'skid', a design, which goes before --json"),
+    (["--json", "skid", "dsp_pair"], "File of --json must end in .json, not be 'skid', a design, which goes before --json"),
+    (["skid", "--json", "out.txt"], "File of --json must end in .json, not be 'out.txt'"),
+    (["skid", "--json="], "File of --json must end in .json, not be ''"),
+    (["--json", "--page", str(Path(__file__))], "Option --json must be without --page, whose reports are JSON already"),
     (["--remeasure"], "Option --remeasure must have a --page whose reports are measured"),
     (["skid", "--page", str(Path(__file__))], "A page shows the whole catalogue, not 'skid' alone"),
 ])
-def test_command_fails_in_one_sentence(arguments, sentence, capsys):
+def test_command_fails_in_one_sentence(arguments, sentence, monkeypatch, capsys):
+    monkeypatch.setattr(module, "synthesise", lambda *args, **kwargs: pytest.fail("measured"))
     assert cli.main(["cost", *arguments]) == 2
     assert capsys.readouterr().err == f"mantissa: {sentence}\n"
 
