@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ..design import Design, Streams
 from . import designs_exact, designs_mac, designs_reconfigurable
+from .array_exact import ArrayExact
 from .array_of import ArrayOf
+from .mac_exact import sum_width
+from .mac_exact_unpack import check_format
 
-__all__ = ["DESIGNS", "array_of"]
+__all__ = ["DESIGNS", "array_exact", "array_of"]
 
 
 def _golden(element: Design, rows: int, columns: int, streams: Streams) -> Streams:
@@ -40,9 +44,22 @@ def array_of(element: Design, rows: int, columns: int) -> Design:
         macs={operands: macs * rows * columns for operands, macs in element.macs.items()})
 
 
+def array_exact(fmt: str, rows: int, columns: int, *, depth: int = 256, cells: bool = True) -> Design:
+    """Entry of an :class:`ArrayExact`, of carry cells or of their description."""
+    params: dict[str, Any] = {"rows": rows, "columns": columns, "fmt": fmt, "depth": depth, "cells": cells}
+    element = designs_exact.mac_exact(fmt, depth=depth, multiplier="dsp", cells=cells)
+    return Design(
+        name=f"array_{rows}x{columns}_{fmt}_acc{sum_width(check_format(fmt), depth)}_edge" + ("" if cells else "_portable"),
+        summary=f"Output-stationary array, {rows} by {columns}, of exact {fmt} products, operands decoded at the edge, a DSP an element",
+        params={**params, "dsp": True}, component=partial(ArrayExact, **params), golden=partial(_golden, element, rows, columns),
+        stimulus=partial(_stimulus, element, rows, columns), family="ecp5" if cells else None,
+        twin=partial(ArrayExact, **{**params, "cells": False}) if cells else None, macs={fmt: rows * columns})
+
+
 DESIGNS: tuple[Design, ...] = (
     array_of(designs_mac.mac_lut(8, 8), 4, 4),
     array_of(designs_mac.mac_digits(1), 2, 2),
     array_of(designs_exact.mac_exact("posit8_0", multiplier="dsp"), 2, 2),
     array_of(designs_reconfigurable.DESIGNS[0], 2, 2),
+    array_exact("posit8_0", 2, 2), array_exact("posit8_0", 4, 4),
 )

@@ -14,8 +14,8 @@ from .dot_sum import Summand
 from .mac_align import Bits, choose, lengths, shift
 from .mac_exact_unpack import has_nan, not_a_number, operands, parts, sign_of, spare, widest
 
-__all__ = ["DSP", "MULTIPLIERS", "Factors", "Product", "added", "check_multiplier", "factors", "largest_product", "moved", "multiplied",
-           "product", "signed_terms"]
+__all__ = ["DSP", "MULTIPLIERS", "Factors", "Product", "added", "check_multiplier", "factors", "largest_product", "magnitude", "moved",
+           "multiplied", "product", "signed_terms", "unpack_stages", "unpacked", "whole"]
 
 MULTIPLIERS = ("lut", "dsp", "dsp_significand")
 """Where operands are multiplied: significands in rows of carry cells; whole values, as integers, in a DSP; or significands in a DSP."""
@@ -63,23 +63,40 @@ def check_multiplier(fmt: Float | Posit, multiplier: object) -> None:
 
 def factors(m: Module, advance: Value, fmt: Float | Posit, a: Value, b: Value, *, cells: bool, name: str) -> Factors:
     """Factors of a product, as :class:`Factors`."""
+    negative = sign_of(fmt, a) ^ sign_of(fmt, b)
+    codes = [magnitude(m, advance, fmt, code, cells=cells, name=f"{name}{which}") for code, which in zip((a, b), "ab", strict=True)]
+    bad = not_a_number(fmt, codes[0]) | not_a_number(fmt, codes[1])
+    (a_part, a_by), (b_part, b_by) = (unpacked(m, advance, fmt, code, name, which) for code, which in zip(codes, "ab", strict=True))
+    before, later = unpack_stages(fmt)
+    nan = delayed(m, advance, bad, later, f"{name}nan_at") if has_nan(fmt) else Const(0, 1)
+    return Factors((a_part, b_part), (a_by, b_by), delayed(m, advance, negative, before + later, f"{name}negative_at"), nan, before + later)
+
+
+def unpack_stages(fmt: Float | Posit) -> tuple[int, int]:
+    """Stages of :func:`magnitude`, and of :func:`unpacked`."""
+    return int(isinstance(fmt, Posit)), 1 + (isinstance(fmt, Posit) and fmt.width > 8)
+
+
+def magnitude(m: Module, advance: Value, fmt: Float | Posit, code: Value, *, cells: bool, name: str) -> Value:
+    """A code without what its sign does to it: a posit's is negated and registered, a float's is as it is."""
+    return delayed(m, advance, _magnitude(m, code, name, cells), 1, f"{name}_magnitude") if isinstance(fmt, Posit) else code
+
+
+def unpacked(m: Module, advance: Value, fmt: Float | Posit, code: Value, name: str, which: str) -> tuple[Value, Value]:
+    """Registers of significand and shift of a :func:`magnitude`, that of operand ``which``."""
     def register(value: Value, what: str) -> Value:
         return delayed(m, advance, value, 1, f"{name}{what}")
-
-    negative = sign_of(fmt, a) ^ sign_of(fmt, b)
-    codes, stages = [a, b], 0
-    if isinstance(fmt, Posit):
-        codes = [register(_magnitude(m, code, f"{name}{which}", cells), f"{which}_magnitude")
-                 for code, which in zip(codes, "ab", strict=True)]
-        stages += 1
-    bad = not_a_number(fmt, codes[0]) | not_a_number(fmt, codes[1])
     body = fmt.width - 1 if isinstance(fmt, Posit) or fmt.signed else fmt.width
-    (a_part, a_by), (b_part, b_by) = (
-        [register(part, f"{which}_{n}") for n, part in enumerate(parts(m, fmt, code[:body], f"{name}{which}", register))]
-        for code, which in zip(codes, "ab", strict=True))
-    later = 1 + (isinstance(fmt, Posit) and fmt.width > 8)
-    nan = delayed(m, advance, bad, later, f"{name}nan_at") if has_nan(fmt) else Const(0, 1)
-    return Factors((a_part, b_part), (a_by, b_by), delayed(m, advance, negative, stages + later, f"{name}negative_at"), nan, stages + later)
+    part, by = (register(part, f"{which}_{n}") for n, part in enumerate(parts(m, fmt, code[:body], f"{name}{which}", register)))
+    return part, by
+
+
+def whole(m: Module, advance: Value, fmt: Float | Posit, part: Value, by: Value, name: str) -> Value:
+    """Register of a significand moved by its shift: the value as an integer, in units of the least."""
+    bits: Bits = list(part)
+    for n, step in enumerate(lengths(*widest(fmt), len(by))):
+        bits = shift(bits, by[n], 1 << n, *step)
+    return delayed(m, advance, Cat(Const(0, 1) if bit is None else bit for bit in bits[spare(fmt):]), 1, f"{name}_whole")
 
 
 def product(m: Module, advance: Value, fmt: Float | Posit, a: Value, b: Value, *, multiplier: str, cells: bool, name: str = "") -> Product:
@@ -99,14 +116,9 @@ def product(m: Module, advance: Value, fmt: Float | Posit, a: Value, b: Value, *
 
     largest = largest_product(fmt)
     if multiplier == "dsp":
-        levels = lengths(significand, by, len(a_by))
-        whole = []
-        for part, rest, which in ((a_part, a_by, "a"), (b_part, b_by, "b")):
-            bits: Bits = list(part)
-            for n, step in enumerate(levels):
-                bits = shift(bits, rest[n], 1 << n, *step)
-            whole.append(register(Cat(Const(0, 1) if bit is None else bit for bit in bits[spare(fmt):]), f"{which}_whole"))
-        word = signed_terms(m, list(register(whole[0] * whole[1], "product")), register(found.negative, "negative", 2), largest, name)
+        one, other = (whole(m, advance, fmt, *parts_of, f"{name}{which}")
+                      for *parts_of, which in ((a_part, a_by, "a"), (b_part, b_by, "b")))
+        word = signed_terms(m, list(register(one * other, "product")), register(found.negative, "negative", 2), largest, name)
         later = 2
     else:
         rows = a_part * b_part if multiplier == "dsp_significand" else multiplied(m, a_part, b_part, f"{name}product", cells=cells)

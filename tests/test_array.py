@@ -2,6 +2,7 @@
 """Integer arrays against their golden functions, their pace, and what they refuse."""
 from __future__ import annotations
 
+from pathlib import Path
 import re
 from collections.abc import Callable
 
@@ -9,23 +10,28 @@ import numpy as np
 import pytest
 
 from mantissa.design import Design
-from mantissa.hw.array import ArrayOf, OutputStationary, SliceStationary, WeightStationary, mac_array
+from mantissa.hw.array import ArrayExact, ArrayOf, OutputStationary, SliceStationary, WeightStationary, mac_array
 from mantissa.hw.array_widths import exact_width
 from mantissa.hw.designs_array import DESIGNS, output_stationary, slice_stationary, weight_stationary
-from mantissa.hw.designs_array_of import array_of
+from mantissa.hw.designs_array_of import array_exact, array_of
+from mantissa.hw.catalog import find
 from mantissa.hw.designs_mac import mac_digits, mac_lut
 from mantissa.hw.mac_lut import MacLut
 from mantissa.hw.multiply_lut import MultiplyLut
 from mantissa.hw.payload import used
+from mantissa.sim_tb.exhaustive import harness, measure
 from mantissa.sim_tb.simulate import check
+
+FOLDER = Path(__file__).parent.parent / "build" / "verify"
 
 ODD = (
     weight_stationary(1, 2), weight_stationary(1, 2, packed=True), weight_stationary(5, 4, packed=True),
     weight_stationary(1, 1, elastic=True), weight_stationary(3, 4, packed=True, elastic=True),
     weight_stationary(3, 1, a_width=2, b_width=2), weight_stationary(2, 2, a_width=16, b_width=16),
-    output_stationary(1, 1, depth=1), output_stationary(3, 2, packed=True, depth=12), output_stationary(2, 3, acc_width=7),
-    slice_stationary(1, 2), slice_stationary(3, 4, acc_width=12),
+    output_stationary(1, 1, depth=1), output_stationary(3, 2, packed=True, depth=12), output_stationary(2, 3, acc_width=7, wraps=True),
+    slice_stationary(1, 2), slice_stationary(3, 4, acc_width=12, wraps=True),
     array_of(mac_lut(4, 4), 1, 3), array_of(mac_digits(1), 2, 1),
+    *(array_exact(fmt, 2, 1, depth=3, cells=False) for fmt in ("e2m1", "e2m3", "e3m2", "posit4_1", "ue4m3")), array_exact("e4m3", 1, 3),
 )
 
 
@@ -77,6 +83,11 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
     (lambda: OutputStationary(2, 2, True, b_width=4), ValueError, "Packed operands must be 8 by 8 bits, not 8 by 4"),
     (lambda: OutputStationary(2, 2, depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: OutputStationary(2, 2, acc_width=0), ValueError, "Accumulator width must be a positive integer, not 0"),
+    (lambda: OutputStationary(4, 4, acc_width=16), ValueError,
+     "Accumulator width must be at least 26 for 1024 products of 8 by 8 bits, not 16, unless wraps=True"),
+    (lambda: OutputStationary(2, 2, wraps=0), TypeError, "Wraps must be True or False, not 0"),  # pyright: ignore[reportArgumentType]
+    (lambda: SliceStationary(2, 2, acc_width=25), ValueError,
+     "Accumulator width must be at least 26 for 1024 products of 8 by 8 bits, not 25, unless wraps=True"),
     (lambda: SliceStationary(2, 3), ValueError, "Columns must be even in slices, not 3"),
     (lambda: SliceStationary(2, 2, acc_width=55), ValueError, "Accumulator width must be at most 54 in slices, not 55"),
     (lambda: SliceStationary(2, 2, depth=2.5), TypeError, "Depth must be a positive integer, not 2.5"),  # pyright: ignore[reportArgumentType]
@@ -85,6 +96,15 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
      "Element of an array must have an input 'first', and that of MultiplyLut is a, b"),
     (lambda: mac_array(2, 2, "weight_stationary", element=lambda: MacLut(8, 8)), ValueError,
      "Dataflow must be 'output_stationary' for elements that accumulate, not 'weight_stationary'"),
+    (lambda: ArrayExact(2, 0, "posit8_0"), ValueError, "Columns must be a positive integer, not 0"),
+    (lambda: ArrayExact(2, 2, "e5m2"), ValueError, "Format must have values of at most 18 bits for a DSP, not 33 as 'e5m2'"),
+    (lambda: ArrayExact(2, 2, "posit8_0", depth=0), ValueError, "Depth must be a positive integer, not 0"),
+    (lambda: ArrayExact(2, 2, "e2m1", depth=1 << 155), ValueError,
+     f"Accumulator must have at most 160 bits, not the 164 of {1 << 155} products of e2m1"),
+    (lambda: mac_array(2, 2, "weight_stationary", fmt="e2m1"), ValueError,
+     "Dataflow must be 'output_stationary' for elements that accumulate, not 'weight_stationary'"),
+    (lambda: mac_array(2, 2, "output_stationary", element=lambda: MacLut(8, 8), fmt="e2m1"), ValueError,
+     "Format must not be given for elements that have their own, not 'e2m1'"),
     (lambda: mac_array(2, 2, "systolic"), ValueError,
      "Dataflow must be 'output_stationary' or 'weight_stationary', not 'systolic'"),
 )
@@ -100,3 +120,11 @@ def test_array_by_dataflow() -> None:
     assert isinstance(used(mac_array(2, 2, "weight_stationary", packed=True)), WeightStationary)
     assert isinstance(used(mac_array(2, 2, "output_stationary", depth=5)), OutputStationary)
     assert isinstance(used(mac_array(2, 2, "output_stationary", element=lambda: used(MacLut(8, 8)))), ArrayOf)
+    assert isinstance(used(mac_array(2, 2, "output_stationary", fmt="posit8_0")), ArrayExact)
+
+
+def test_edge_decoding_keeps_time() -> None:
+    """As long as with a decoder in each element."""
+    edge, inside = find("array_2x2_posit8_0_acc34_edge"), find("array_2x2_mac_posit8_0_acc34_exact_dsp")
+    timing = [measure(design, harness(design, folder=FOLDER, optimize=0)) for design in (edge, inside)]
+    assert timing[0] == timing[1]
