@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 import time
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("cocotb_tools")
 
 from mantissa.hw.catalog import find
 from mantissa.sim_tb import kept, mutate, run, steps, verify
+from mantissa.sim_tb.all_pairs import LANES
 from mantissa.sim_tb.kept import Kept, digest, sources
 from mantissa.sim_tb.parallel import outcomes
 from mantissa.sim_tb.steps import Plan
@@ -61,6 +63,24 @@ def test_digest_is_of_what_a_golden_function_uses():
     assert "mantissa.hw.designs_reconfigurable" not in roots
     assert kept._statements("mantissa.hw.designs_reconfigurable", "<lambda>") == ([], ["mantissa.hw.designs_reconfigurable"])
     assert kept._parts(partial(steps.verify, find))[2] == sorted({*kept._parts(steps.verify)[2], "mantissa.hw.catalog"})
+
+
+def test_speed_is_what_the_reports_say():
+    docs = Path(__file__).parent.parent / "docs"
+    rows = [[cell.strip().replace(",", "") for cell in line.strip("|").split("|")]
+            for line in (docs / "reports" / "verify.md").read_text().splitlines() if line.startswith("| ")]
+    at = {title: rows[0].index(title) for title in ("given", "cases", "cases/s")}
+    given, cases, rates = ([int(row[n]) for row in rows[2:]] for n in at.values())
+    inputs = [rate * first / last for rate, first, last in zip(rates, given, cases, strict=True)]
+    low, high, middle = (f"{end(rates) / 1e6:.3g}" for end in (min, max, median))
+    found = {f"of {len(rates)} designs, cases/s are {low} M to {high} M, {middle} M in the median",
+             f"the median is {median(inputs) / 1e6:.3g} M"}
+    pairs = [line.split("|") for line in (docs / "reports" / "all-pairs.md").read_text().splitlines() if line.startswith("| multiply_")]
+    posit, bfloat = (float(row[5]) for row in pairs)
+    found |= {f"{posit} M products of posit(16,1) and {bfloat} M of bfloat16",
+              f"{posit / LANES:.1f} M and {bfloat / LANES:.1f} M evaluations"}
+    text = " ".join((docs / "verification.md").read_text().split())
+    assert [sentence for sentence in found if sentence not in text] == []
 
 
 def test_step_that_takes_too_long(tmp_path, monkeypatch):
