@@ -146,6 +146,8 @@ def _against(row: Cost, rival: Rival) -> tuple[list[str], list[str]]:
     theirs = rival.no_dsp if plain or rival.luteq is None else rival.luteq
     pairs = [(row.luteq / lanes, (theirs or 0) / rival.lanes, "smaller", "larger"),
              (row.dsp / lanes, 0 if plain or rival.luteq is None else rival.dsp / rival.lanes, "fewer DSPs", "more DSPs")]
+    if rival.ff:                                           # combinational ones have theirs in the harness
+        pairs.append((row.ff / lanes, rival.ff / rival.lanes, "fewer FF", "more FF"))
     better = [word for mine, other, word, _ in pairs if mine < other]
     worse = [word for mine, other, _, word in pairs if mine > other]
     if rival.mhz and row.fmax is not None:
@@ -156,24 +158,26 @@ def _against(row: Cost, rival: Rival) -> tuple[list[str], list[str]]:
 
 def _rivals(rows: Sequence[Cost]) -> list[str]:
     by_name = {row.name: row for row in rows}
-    header = ["published", "LUT-eq", "without DSP", "MHz", "MAC/cycle", "ours beside it", "LUT-eq", "MHz", "MAC/cycle", "ours is"]
+    header = ["published", "LUT-eq", "without DSP", "FF", "MHz", "MAC/cycle",
+              "ours beside it", "LUT-eq", "FF", "MHz", "MAC/cycle", "ours is"]
     made = []
     for key, rival in RIVALS.items():
         row = by_name.get(BESIDE.get(key, ""))
         sums = "" if rival.exact is None else ", sums exact" if rival.exact else ", sums rounded"
         title = rival.title + sums + f"; {rival.note}" * bool(rival.note)
-        cells = [title, "-" if rival.luteq is None else _size(rival.luteq, rival.dsp), "-" if rival.no_dsp is None else str(rival.no_dsp),
+        cells = [title, "-" if rival.luteq is None else _size(rival.luteq, rival.dsp),
+                 *("-" if count is None else str(count) for count in (rival.no_dsp, rival.ff)),
                  " to ".join(map(str, rival.mhz)) or "-", spread(rival.macs)]
         if row is None:
-            made.append([*cells, "nothing like it yet", "-", "-", "-", ""])
+            made.append([*cells, "nothing like it yet", "-", "-", "-", "-", ""])
             continue
         better, worse = _against(row, rival)
         lanes = ", by the lane" * (rival.lanes > 1 or _lanes(row) > 1)
         outcome = ", ".join([*better, *(f"**{word}**" for word in worse)]) + lanes
-        made.append([*cells, f"`{row.name}`", _size(row.luteq, row.dsp), "-" if row.fmax is None else f"{row.fmax:.0f}",
+        made.append([*cells, f"`{row.name}`", _size(row.luteq, row.dsp), str(row.ff), "-" if row.fmax is None else f"{row.fmax:.0f}",
                      spread(row.throughput), outcome])
     sources = sorted({rival.source for rival in RIVALS.values()})
-    return [*lines(header, made, (0, 5, 9)), "", f"Sources: {'; '.join(sources)}."]
+    return [*lines(header, made, (0, 6, 11)), "", f"Sources: {'; '.join(sources)}."]
 
 
 def losses(rows: Sequence[Cost]) -> list[str]:

@@ -28,6 +28,8 @@ class Rival:
         As synthesised with DSPs.
     no_dsp
         LUT-eq without DSPs; :data:`None` if not measured.
+    ff
+        Flip-flops, with DSPs where there are any; :data:`None` if not measured.
     mhz
         Lowest and highest of what was seen; empty if not measured.
     macs
@@ -44,6 +46,7 @@ class Rival:
     luteq: int | None = None
     dsp: int = 0
     no_dsp: int | None = None
+    ff: int | None = None
     mhz: tuple[int, ...] = ()
     macs: Mapping[str, float] = field(default_factory=dict)
     lanes: int = 1
@@ -64,19 +67,23 @@ _MX = "github.com/ebby-s/MX-for-FPGA"
 _CVFPU = "github.com/openhwgroup/cvfpu"
 _PACOGEN = "github.com/manish-kj/PACoGen"
 _ITA = "github.com/pulp-platform/ITA"
+_TERNFPGA = "github.com/Neumann-Labs/ternfpga"
 
 RIVALS = {
-    "yosys_multiply": Rival(title="signed 8x8 multiplier, Yosys' default", source="Yosys 0.70", no_dsp=184, mhz=(123,)),
-    "yosys_booth": Rival(title="signed 8x8 multiplier, Yosys' booth pass", source="Yosys 0.70", no_dsp=132, mhz=(126,)),
+    "yosys_multiply": Rival(title="signed 8x8 multiplier, Yosys' default", source="Yosys 0.70", no_dsp=184, ff=0, mhz=(123,)),
+    "yosys_booth": Rival(title="signed 8x8 multiplier, Yosys' booth pass", source="Yosys 0.70", no_dsp=132, ff=0, mhz=(126,)),
     "booth_mac": Rival(title="INT8 MAC, Yosys' booth pass, product register, 32-bit accumulator", source="Yosys 0.70", no_dsp=260,
-                       mhz=(137,), macs={"int8": 1}, exact=True),
+                       ff=64, mhz=(137,), macs={"int8": 1}, exact=True),
     "pacogen8": Rival(title="PACoGen posit(8,2) multiply, combinational", source=_PACOGEN, luteq=187, dsp=1, no_dsp=230, mhz=(38, 40),
                       note="differs from the standard's rounding in 6,034 of 65,536 pairs; ours beside it is of posit(8,0), "
                            "whose range is less"),
     "pacogen16": Rival(title="PACoGen posit(16,1) multiply, combinational", source=_PACOGEN, luteq=443, dsp=1, no_dsp=929, mhz=(27,),
                        note="frequency of es=2"),
-    "pdpu": Rival(title="PDPU 4-lane dot product, P(8,2) to P(16,2), 6 stages", source="github.com/qleenju/PDPU", no_dsp=1613, mhz=(73, 76),
-                  macs={"posit8_2": 4}, lanes=4, exact=False,
+    "pacogen8_add": Rival(title="PACoGen posit(8,2) add, combinational", source=_PACOGEN, luteq=272, mhz=(31,),
+                          note="differs from the standard's rounding in 3,100 of 65,536 pairs"),
+    "pacogen16_add": Rival(title="PACoGen posit(16,1) add, combinational", source=_PACOGEN, luteq=679),
+    "pdpu": Rival(title="PDPU 4-lane dot product, P(8,2) to P(16,2), 6 stages", source="github.com/qleenju/PDPU", no_dsp=1613, ff=343,
+                  mhz=(73, 76), macs={"posit8_2": 4}, lanes=4, exact=False,
                   note="not exactly rounded in 7 % of random dot products, by design"),
     "cvfpu_e5m2": Rival(title="cvfpu FMA, FP8 E5M2, 3 registers", source=_CVFPU, luteq=420, dsp=1, no_dsp=433, mhz=(44, 47),
                         macs={"e5m2": 1}, exact=False, note="rounds every sum to E5M2"),
@@ -93,26 +100,29 @@ RIVALS = {
     "mx_int8": Rival(title="MX-for-FPGA integer dot product, 4 lanes, 8 bits", source=_MX, luteq=327, dsp=4, no_dsp=889, mhz=(58, 60),
                      macs={"int8": 4}, lanes=4, exact=True),
     "bitweight_array": Rival(title="bit-weight INT8 weight-stationary array 4x4, 18-bit accumulators", source=_BITWEIGHT, luteq=249, dsp=16,
-                             no_dsp=3542, mhz=(107, 110), macs={"int8": 16}, lanes=16, exact=True),
+                             no_dsp=3542, ff=564, mhz=(107, 110), macs={"int8": 16}, lanes=16, exact=True),
     "opt1": Rival(title="bit-weight OPT1 PE", source=_BITWEIGHT, no_dsp=636, mhz=(141,), macs={"int8": 1}, exact=True),
     "opt3": Rival(title="bit-weight OPT3 PE", source=_BITWEIGHT, no_dsp=234, mhz=(191,), exact=True, note="a digit a cycle"),
     "opt4c": Rival(title="bit-weight OPT4C, column of 32, per PE", source=_BITWEIGHT, no_dsp=220, mhz=(147,), exact=True,
                    note="a digit a cycle"),
     "systars": Rival(title="systars 4x4 INT8, 32-bit accumulators, data flow chosen at run time", source="github.com/stillwater-sc/systars",
-                     luteq=2232, dsp=16, no_dsp=7407, mhz=(74, 85), macs={"int8": 16}, lanes=16, exact=True,
+                     luteq=2232, dsp=16, no_dsp=7407, ff=1796, mhz=(74, 85), macs={"int8": 16}, lanes=16, exact=True,
                      note="ours beside it has one data flow"),
     "tinytinytpu": Rival(title="tinytinyTPU 2x2 INT8", source="github.com/Alanma23/tinytinyTPU", luteq=115, dsp=4, no_dsp=903,
                          mhz=(102, 105), macs={"int8": 4}, lanes=4, exact=True),
-    "ternfpga16": Rival(title="ternfpga ternary_dot_pipe K=16", source="github.com/Neumann-Labs/ternfpga", no_dsp=671, mhz=(119,),
+    "ternfpga16": Rival(title="ternfpga ternary_dot_pipe K=16", source=_TERNFPGA, no_dsp=671, mhz=(119,),
                         macs={"int8*ternary": 16}, lanes=16, exact=True),
-    "ternfpga64": Rival(title="ternfpga ternary_dot_pipe K=64", source="github.com/Neumann-Labs/ternfpga", no_dsp=2823, mhz=(74,),
+    "ternfpga64": Rival(title="ternfpga ternary_dot_pipe K=64", source=_TERNFPGA, no_dsp=2823, mhz=(74,),
                         macs={"int8*ternary": 64}, lanes=64, exact=True),
+    "ternfpga_attention": Rival(title="ternfpga attention unit, D = T = 64, 11 block RAMs", source=_TERNFPGA, luteq=1206, dsp=1,
+                                no_dsp=1958),
     "rejunity": Rival(title="1.58-bit matrix multiplier, 3 slices", source="github.com/rejunity/tiny-asic-1_58bit-matrix-mul", no_dsp=1440,
-                      mhz=(142, 150)),
+                      ff=1180, mhz=(142, 150)),
     "ita_requantize": Rival(title="ITA requantizer, one lane", source=_ITA, luteq=458, dsp=2, no_dsp=991, mhz=(46, 47),
                             note="half up, where its comment says half away from zero"),
     "ita_gelu": Rival(title="ITA GELU, one lane", source=_ITA, luteq=197, dsp=3, no_dsp=1176, mhz=(53, 57)),
-    "ita_softmax": Rival(title="ITA softmax core N=16 M=16, without its ten dividers of 436", source=_ITA, no_dsp=3023, mhz=(61, 64)),
+    "ita_softmax": Rival(title="ITA softmax core N=16 M=16, without its ten dividers of 436", source=_ITA, no_dsp=3023,
+                         ff=661, mhz=(61, 64)),
 }
 """Published designs by a short name."""
 

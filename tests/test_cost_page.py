@@ -1,8 +1,10 @@
 """The page of costs is what its reports say, and says where ours loses; error of formats; the picture."""
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 import json
 from pathlib import Path
+import re
 import sys
 
 import numpy as np
@@ -17,13 +19,17 @@ from mantissa.fpga.family import FAMILIES
 from mantissa.fpga.pareto import Point, draw, front, ours, published
 from mantissa.fpga.rivals import BESIDE, RIVALS, WANTED
 from mantissa.formats import get
+from mantissa.fpga.tables import spread
 from mantissa.hw.catalog import find
 
 PAGE = Path(__file__).parent.parent / "docs" / "cost.md"
 
+REPORTS = {"LUT-eq": "ecp5", "LUT": "ice40"}
+"""Report that the tables of other pages are of, by what they call look-up tables."""
+
 
 def row(name: str = "mac_8x8_acc24_lut", **given: object) -> Cost:
-    return Cost(**{"name": name, "family": "ecp5", "command": "synth_ecp5", "lut": 3, "carry": 47, "lutram": 0, "luteq": 97, "ff": 72,
+    return Cost(**{"name": name, "family": "ecp5", "command": "synth_ecp5", "lut": 3, "carry": 47, "lutram": 0, "luteq": 97, "ff": 64,
                    "dsp": 0, "bram": 0, "spram": 0, "mhz": (168.0,), "macs": {"int8": 1}, "rate": 1.0, **given})
 
 
@@ -41,6 +47,72 @@ def test_page_shows_every_family_and_rival_and_recipe() -> None:
     assert (PAGE.parent / "reports" / "cost-pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
+def _tables(text: str) -> Iterator[list[list[str]]]:
+    """Tables of a page: rows of cells, the header first."""
+    for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        yield [rows[0], *rows[2:]]
+
+
+def _figures(made: Cost) -> dict[str, str]:
+    mhz = "" if made.fmax is None else f"{made.fmax:.0f}"
+    rate = spread(made.throughput)
+    return {"LUT-eq": f"{made.luteq}", "LUT": f"{made.luteq}", "FF": f"{made.ff}", "DSP": f"{made.dsp}", "MHz": mhz,
+            "MAC/cycle": rate if re.fullmatch(r"[\d.]+", rate) else ""}
+
+
+def _written(text: str, reports: Mapping[str, Mapping[str, Cost]]) -> Iterator[tuple[str, str, str, str]]:
+    """Design, title, what is said and what is measured, wherever a cell is a design's name and those behind it its figures."""
+    for header, *rows in _tables(text):
+        kind = next((title for title in REPORTS if title in header), None)
+        if kind is None:
+            continue
+        known = reports[REPORTS[kind]]
+        for cells in rows:
+            names = [re.fullmatch(r"(?:\d x )?`(\w+)`(?:: .*)?", cell) for cell in cells]
+            place, name = next(((n, found[1]) for n, found in enumerate(names) if found and found[1] in known), (len(cells), ""))
+            for title, cell in list(zip(header, cells, strict=True))[place + 1:]:
+                figure = _figures(known[name]).get(title, "")
+                if figure or title == "MHz":
+                    yield name, title, cell, figure
+                for other, luteq, mhz in re.findall(r"`(\w+)` (\d+)(?: at (\d+))?", cell):
+                    yield other, "LUT-eq", luteq, _figures(known[other])["LUT-eq"]
+                    if mhz:
+                        yield other, "MHz", mhz, _figures(known[other])["MHz"]
+
+
+@pytest.mark.parametrize("name, least", [("accelerator.md", 24), ("mac.md", 30), ("rivals.md", 120)])
+def test_tables_written_by_hand_are_what_the_reports_say(name: str, least: int) -> None:
+    reports = {family: {made.name: made for made in rows} for family, (rows, _) in page.read_reports(PAGE).items()}
+    figures = list(_written((PAGE.parent / name).read_text(encoding="utf-8"), reports))
+    assert len(figures) >= least
+    wrong = [f"{design}: {title} {said}, and {measured} measured" for design, title, said, measured in figures if said != measured]
+    assert not wrong
+
+
+def test_separate_units_of_all_modes_add_up() -> None:
+    text = (PAGE.parent / "mac.md").read_text(encoding="utf-8")
+    members, = (rows for header, *rows in _tables(text) if "separate unit" in header)
+    lanes = [int(unit.split()[0]) if " x " in unit else 1 for *_, unit, _, _ in members]
+    luteq, ff = (sum(n * int(cells[at]) for n, cells in zip(lanes, members, strict=True)) for at in (-2, -1))
+    whole = next(made for made in page.read_reports(PAGE)["ecp5"][0] if made.name == "mac_modes9_acc128_lut")
+    shares = f"{whole.luteq / luteq:.2f}", f"{whole.ff / ff:.2f}"
+    assert f"| separate units of as many lanes | {luteq}: {shares[0]} times | {ff}: {shares[1]} times |" in text
+    summary = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"separate units of as many lanes of {luteq} and {ff}, of which they take {shares[0]} and {shares[1]};" in summary
+
+
+def test_element_of_the_array_of_formats_beside_units_of_many_modes() -> None:
+    ecp5 = {made.name: made for made in page.read_reports(PAGE)["ecp5"][0]}
+    array, decoders = ecp5["array_ws_4x4_signs"], ecp5["decode_vector_x2"].luteq / 2 + ecp5["decode_weight_4x2"].luteq / 2
+    lut, dsp, five = (ecp5[f"mac_modes{name}"] for name in ("9_acc128_lut", "9_acc128_dsp", "5_acc96_lut"))
+    text = " ".join((PAGE.parent / "accelerator.md").read_text(encoding="utf-8").split())
+    assert array.dsp == 16 and not lut.dsp and dsp.dsp == 2 and not five.dsp
+    alone, shared = array.luteq / 16, (array.luteq + 4 * decoders) / 16
+    assert (f"takes {alone:.0f} LUT-eq and one DSP, {shared:.0f} LUT-eq with the decoders of four lanes and four columns "
+            f"shared out. `{lut.name}` takes {lut.luteq}, `{dsp.name}` {dsp.luteq} and two DSPs, and `{five.name}` {five.luteq};") in text
+
+
 def test_facts_are_of_designs_there_are() -> None:
     assert all(find(name) for name in (*WANTED, *BESIDE.values()))
     assert set(BESIDE) <= set(RIVALS)
@@ -54,6 +126,8 @@ def test_losses_are_said() -> None:
                         row("dot_e2m1_x4_lut", luteq=224, mhz=(58.0,), macs={"e2m1": 4})])
     assert lost == ["`mac_e2m1_acc17_lut`: wanted 40 at 150, 16 LUT-eq more, 92 MHz slower.",
                     "`dot_e2m1_x4_lut` is larger and slower beside MX-for-FPGA exact dot product, 4 lanes, E2M1."]
+    assert page.losses([row(ff=65)]) == ["`mac_8x8_acc24_lut` is more FF beside INT8 MAC, Yosys' booth pass, product register, 32-bit "
+                                         "accumulator."]
     array = row("array_ws_4x4_w8a8", luteq=250, dsp=17, macs={"int8": 16}, mhz=(108.0,))
     assert page.losses([array]) == ["`array_ws_4x4_w8a8` is larger and more DSPs beside bit-weight INT8 weight-stationary array 4x4, "
                                     "18-bit accumulators."]
@@ -67,7 +141,7 @@ def test_tables_mark_what_is_lost() -> None:
     assert "old" not in made and page.fill(made, reports) == made
     assert "### mac\n" in made and "| 100 at 140: **1 LUT-eq more, 40 MHz slower** |" in made
     assert "Not placed: `skid` (more than 1 LUT-eq)." in made and "* So.\n" in made
-    assert "| `mac_8x8_acc24_lut` | 101 | 100 | 1 | smaller, **slower** |" in made          # beside the booth pass, 260 at 137
+    assert "| `mac_8x8_acc24_lut` | 101 | 64 | 100 | 1 | smaller, **slower** |" in made     # beside the booth pass, 260 at 137
     assert "nothing like it yet" in made
 
 
