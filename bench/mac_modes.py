@@ -1,11 +1,10 @@
 """What the reconfigurable multiplier-accumulator costs beside its largest member and beside the units it replaces.
 
-    python bench/mac_modes.py [--multiplier lut|dsp] [--ice40 | --sets]
+    python bench/mac_modes.py [--multiplier lut|dsp] [--family ecp5|ice40|gowin|nexus] [--sets]
 
 Every row is synthesised by the recipe of the cost table. The members are the same generator with one mode; the units replaced are the
-cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none. With ``--ice40``, only the
-unit of all modes, without the ECP5's cells, placed and routed on an iCE40. With ``--sets``, sets of modes from the largest member on, each
-with the mode more that costs the fewest look-up tables.
+cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none. With ``--sets``, sets of modes
+from the largest member on, each with the mode more that costs the fewest look-up tables.
 """
 from __future__ import annotations
 
@@ -19,7 +18,9 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from mantissa.design import Design  # noqa: E402
-from mantissa.fpga.cost import Cost, cost, recipe_text  # noqa: E402
+from mantissa.fpga.cost import Cost, cost, on_family, recipe_text  # noqa: E402
+from mantissa.fpga.family import FAMILIES  # noqa: E402
+from mantissa.hw.catalog import find  # noqa: E402
 from mantissa.hw.designs_reconfigurable import ALL, mac_reconfigurable  # noqa: E402
 from mantissa.hw.mac_modes import MODES  # noqa: E402
 
@@ -40,46 +41,37 @@ def ratios(whole: Cost, members: Sequence[Cost], separate: Sequence[Cost], field
     return mine / most, mine / sum(n * getattr(row, field) for n, row in zip(lanes, separate, strict=True))
 
 
-def ladder(first: str, multiplier: str) -> Iterator[tuple[str, Cost]]:
+def ladder(first: str, multiplier: str, family: str) -> Iterator[tuple[str, Cost]]:
     """The mode that is added and the cost of the unit with it, from ``first`` alone to all modes."""
     def made(chosen: set[str]) -> Design:
-        return mac_reconfigurable("_".join(sorted(chosen)), [mode for mode in ALL if mode in chosen], multiplier=multiplier)
+        modes = [mode for mode in ALL if mode in chosen]
+        return mac_reconfigurable("_".join(modes), modes, multiplier=multiplier, cells=family == "ecp5")
     have = {first}
-    yield first, cost([made(have)])[0]
+    yield first, cost([made(have)], family)[0]
     while left := [mode for mode in ALL if mode not in have]:
-        rows = cost([made(have | {mode}) for mode in left])
+        rows = cost([made(have | {mode}) for mode in left], family)
         best = min(range(len(left)), key=lambda n: (rows[n].luteq, rows[n].ff))
         have.add(left[best])
         yield left[best], rows[best]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--multiplier", choices=("lut", "dsp"), default="lut")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--ice40", action="store_true")
-    what.add_argument("--sets", action="store_true")
-    args = parser.parse_args(argv)
-    multiplier = args.multiplier
-    if args.ice40:
-        row, = cost([mac_reconfigurable("modes9", ALL, multiplier=multiplier, cells=False)], "ice40", pnr=True, seeds=3)
-        print(f"{row.name}: {row.luteq} LUT, {row.ff} FF, {row.dsp} DSP, {row.fmax} MHz {row.note}")
-        print(*recipe_text("ice40", pnr=True, seeds=3), sep="\n")
-        return
-    if args.sets:
-        print("| mode more | LUT-eq | of the first | FF | of the first | DSP |\n| --- | --: | --: | --: | --: | --: |")
-        alone = None
-        for mode, row in ladder("posit16_1", multiplier):
-            alone = alone or row
-            ratio = f"{row.luteq / alone.luteq:.2f} | {row.ff} | {row.ff / alone.ff:.2f}"
-            print(f"| `{mode}` | {row.luteq} | {ratio} | {row.dsp} |", flush=True)
-        print("", *recipe_text("ecp5", pnr=False, seeds=1), sep="\n")
-        return
-    designs = [mac_reconfigurable("modes9", ALL, multiplier=multiplier),
-               *(mac_reconfigurable(mode, (mode,), multiplier=multiplier) for mode in ALL)]
-    whole, *members = cost(designs)
-    units = dict(zip(SEPARATE, cost(SEPARATE.values()), strict=True))
+def sets(multiplier: str, family: str) -> None:
+    """Print the ladder from the largest member."""
+    print("| mode more | LUT-eq | of the first | FF | of the first | DSP |\n| --- | --: | --: | --: | --: | --: |")
+    alone = None
+    for mode, row in ladder("posit16_1", multiplier, family):
+        alone = alone or row
+        ratio = f"{row.luteq / alone.luteq:.2f} | {row.ff} | {row.ff / alone.ff:.2f}"
+        print(f"| `{mode}` | {row.luteq} | {ratio} | {row.dsp} |", flush=True)
+
+
+def beside(multiplier: str, family: str) -> None:
+    """Print members, separate units and ratios."""
+    cells = family == "ecp5"
+    designs = [mac_reconfigurable("modes9", ALL, multiplier=multiplier, cells=cells),
+               *(mac_reconfigurable(mode, (mode,), multiplier=multiplier, cells=cells) for mode in ALL)]
+    whole, *members = cost(designs, family)
+    units = dict(zip(SEPARATE, cost(on_family(map(find, SEPARATE.values()), family), family), strict=True))
     separate = [units.get(mode, member) for mode, member in zip(ALL, members, strict=True)]
     print("| mode | lanes | member: LUT-eq | FF | DSP | separate unit | LUT-eq | FF |\n| --- | --: | --: | --: | --: | --- | --: | --: |")
     for mode, member, unit in zip(ALL, members, separate, strict=True):
@@ -89,7 +81,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     for field, name in (("luteq", "LUT-eq"), ("ff", "FF")):
         most, total = ratios(whole, members, separate, field)
         print(f"{name}: {most:.2f} of the largest member (wanted: 1.10), {total:.2f} of the separate units (wanted: 0.55)")
-    print(*recipe_text("ecp5", pnr=False, seeds=1), sep="\n")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--multiplier", choices=("lut", "dsp"), default="lut")
+    parser.add_argument("--family", choices=tuple(FAMILIES), default="ecp5")
+    parser.add_argument("--sets", action="store_true")
+    args = parser.parse_args(argv)
+    (sets if args.sets else beside)(args.multiplier, args.family)
+    print("", *recipe_text(args.family, pnr=False, seeds=1), sep="\n")
 
 
 if __name__ == "__main__":
