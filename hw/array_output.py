@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension, check_operand, delayed, exact_width
+from .array_widths import check_accumulator, check_dimension, check_operand, delayed
 from .dsp_pair import FIELD, truncated_product, unpack_pair
 
 __all__ = ["OutputStationary"]
@@ -26,8 +26,10 @@ class OutputStationary(wiring.Component):
     depth : :class:`int`
         Most transactions in a dot product. Decides the accumulators' width, unless that is given.
     acc_width : :class:`int` or :data:`None`
-        Accumulator bits. :data:`None` takes what ``depth`` products of the most negative operands need, so sums are exact;
-        otherwise sums are exact modulo ``2 ** acc_width``, as signed numbers.
+        Accumulator bits. :data:`None` takes what ``depth`` products of the most negative operands need, so that sums are exact.
+    wraps : :class:`bool`
+        Whether an accumulator is accepted that is too narrow for ``depth`` products. Sums are then exact modulo ``2 ** acc_width``, as
+        signed numbers.
     packed : :class:`bool`
         Whether two columns share one 18-bit multiplier. Takes 8-bit operands.
     a_width, b_width : :class:`int`
@@ -44,7 +46,7 @@ class OutputStationary(wiring.Component):
     o: stream.Interface
 
     def __init__(self, rows: int, columns: int, packed: bool = False, *, a_width: int = 8, b_width: int = 8,
-                 depth: int = 1024, acc_width: int | None = None) -> None:
+                 depth: int = 1024, acc_width: int | None = None, wraps: bool = False) -> None:
         for name, value in (("Rows", rows), ("Columns", columns), ("Depth", depth)):
             check_dimension(name, value)
         check_operand("Width of a", a_width)
@@ -53,15 +55,13 @@ class OutputStationary(wiring.Component):
             raise ValueError(f"Packed operands must be 8 by 8 bits, not {a_width} by {b_width}")
         if packed and columns % 2:
             raise ValueError(f"Columns must be even when packed, not {columns!r}")
-        if acc_width is not None:
-            check_dimension("Accumulator width", acc_width)
         self.rows = rows
         self.columns = columns
         self.packed = packed
         self.a_width = a_width
         self.b_width = b_width
         self.depth = depth
-        self.acc_width = exact_width(a_width, b_width, depth) if acc_width is None else acc_width
+        self.acc_width = check_accumulator(acc_width, a_width, b_width, depth, wraps, product=False)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "a": data.ArrayLayout(signed(a_width), rows), "b": data.ArrayLayout(signed(b_width), columns),

@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension, check_operand, exact_width
+from .array_widths import check_accumulator, check_dimension, check_operand
 from .dsp_slice import DotSlice
 
 __all__ = ["SliceStationary"]
@@ -25,7 +25,7 @@ class SliceStationary(wiring.Component):
         Shape of the result; columns even.
     cells : :class:`bool`
         Whether to instantiate the ECP5's cells, or their description.
-    depth, acc_width, a_width, b_width
+    depth, acc_width, wraps, a_width, b_width
         As there; accumulators have at most 54 bits.
 
     Members
@@ -39,22 +39,20 @@ class SliceStationary(wiring.Component):
     o: stream.Interface
 
     def __init__(self, rows: int, columns: int, *, cells: bool = True, a_width: int = 8, b_width: int = 8,
-                 depth: int = 1024, acc_width: int | None = None) -> None:
+                 depth: int = 1024, acc_width: int | None = None, wraps: bool = False) -> None:
         for name, value in (("Rows", rows), ("Columns", columns), ("Depth", depth)):
             check_dimension(name, value)
         check_operand("Width of a", a_width)
         check_operand("Width of b", b_width)
         if columns % 2:
             raise ValueError(f"Columns must be even in slices, not {columns!r}")
-        if acc_width is not None:
-            check_dimension("Accumulator width", acc_width)
         self.rows = rows
         self.columns = columns
         self.cells = cells
         self.a_width = a_width
         self.b_width = b_width
         self.depth = depth
-        self.acc_width = exact_width(a_width, b_width, depth) if acc_width is None else acc_width
+        self.acc_width = check_accumulator(acc_width, a_width, b_width, depth, wraps, product=False)
         if self.acc_width > 54:
             raise ValueError(f"Accumulator width must be at most 54 in slices, not {self.acc_width}")
         super().__init__({

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal, Value
 
-__all__ = ["check_dimension", "check_operand", "delayed", "exact_width", "levels", "pipelined_sum"]
+__all__ = ["check_accumulator", "check_dimension", "check_exact", "check_flag", "check_operand", "delayed", "exact_width", "levels",
+           "pipelined_sum"]
 
 
 def check_dimension(name: str, value: object) -> None:
@@ -24,9 +25,36 @@ def check_operand(name: str, value: object) -> None:
         raise ValueError(f"{name} must be an integer between 2 and 16, not {value!r}")
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Refuse what is not True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def exact_width(a_width: int, b_width: int, terms: int) -> int:
     """Bits of a signed sum of ``terms`` products that can not overflow; the extreme is all operands most negative."""
     return (terms << (a_width + b_width - 2)).bit_length() + 1
+
+
+def check_exact(name: str, width: int, exact: int, what: str, wraps: bool) -> None:
+    """Refuse an accumulator that has fewer than the ``exact`` bits that ``what`` needs, unless it may wrap."""
+    check_flag("Wraps", wraps)
+    if width < exact and not wraps:
+        raise ValueError(f"{name} must be at least {exact} for {what}, not {width}, unless wraps=True")
+
+
+def check_accumulator(acc_width: int | None, a_width: int, b_width: int, depth: int, wraps: bool = False, *, product: bool = True) -> int:
+    """Accumulator bits asked for, or those that ``depth`` products need; one of the units that need all of a ``product`` has its bits."""
+    check_dimension("Depth", depth)
+    exact = exact_width(a_width, b_width, depth)
+    if acc_width is None:
+        acc_width = exact
+    check_dimension("Accumulator width", acc_width)
+    if product and acc_width < a_width + b_width:
+        raise ValueError(f"Accumulator width must be at least {a_width + b_width}, the product's, not {acc_width}")
+    check_exact("Accumulator width", acc_width, exact, f"{depth} products of {a_width} by {b_width} bits", wraps)
+    return acc_width
 
 
 def levels(terms: int) -> int:

@@ -100,7 +100,7 @@ def weight_stationary(rows: int, columns: int, packed: bool = False, a_width: in
 
 def output_stationary(rows: int, columns: int, packed: bool = False, a_width: int = 8, b_width: int = 8,
                       **accumulator: int) -> Design:
-    """Entry of an :class:`OutputStationary`; ``accumulator`` is its depth or acc_width."""
+    """Entry of an :class:`OutputStationary`; ``accumulator`` is its depth or acc_width, and whether it wraps."""
     params: dict[str, Any] = {"rows": rows, "columns": columns, "packed": packed, "a_width": a_width, "b_width": b_width, **accumulator}
     depth = accumulator.get("depth", 1024)
     width = accumulator.get("acc_width") or exact_width(a_width, b_width, depth)
@@ -111,9 +111,9 @@ def output_stationary(rows: int, columns: int, packed: bool = False, a_width: in
         stimulus=partial(_output_stimulus, rows, columns, a_width, b_width, depth), macs={integers(a_width, b_width): rows * columns})
 
 
-def slice_stationary(rows: int, columns: int, acc_width: int = 32) -> Design:
-    """Entry of a :class:`SliceStationary`."""
-    params: dict[str, Any] = {"rows": rows, "columns": columns, "acc_width": acc_width}
+def slice_stationary(rows: int, columns: int, acc_width: int = 32, **accumulator: int) -> Design:
+    """Entry of a :class:`SliceStationary`; ``accumulator`` is whether it wraps."""
+    params: dict[str, Any] = {"rows": rows, "columns": columns, "acc_width": acc_width, **accumulator}
     return Design(
         name=f"array_os_{rows}x{columns}_w8a8_acc{acc_width}_slice",
         summary=f"Output-stationary array, {rows} by {columns}, {acc_width}-bit accumulators in ECP5 DSP slices, cell semantics "
@@ -129,7 +129,9 @@ DESIGNS: tuple[Design, ...] = (
     weight_stationary(2, 2), weight_stationary(4, 4), weight_stationary(8, 8), weight_stationary(4, 4, packed=True),
     weight_stationary(4, 4, packed=True, elastic=True),
     weight_stationary(3, 2, a_width=5, b_width=4),
-    output_stationary(4, 4, acc_width=18), output_stationary(4, 4), output_stationary(4, 4, packed=True, acc_width=18),
+    # 18 bits hold any seven products; longer dot products are modular, which is what the entries are held to.
+    output_stationary(4, 4, acc_width=18, wraps=True), output_stationary(4, 4),
+    output_stationary(4, 4, packed=True, acc_width=18, wraps=True),
     output_stationary(2, 3, a_width=8, b_width=4, depth=12),
     slice_stationary(4, 4),
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..design import Design, Streams, integers
 from ..formats import E2M1, E4M3
+from .array_widths import check_accumulator
 from .mac import Mac
 from .mac_carry_save import MacCarrySave
 from .mac_digits import MacDigits
@@ -15,7 +16,7 @@ from .mac_e2m1 import MacE2M1
 from .mac_e2m1 import sum_width as mac_e2m1_width
 from .mac_e4m3 import MacE4M3
 from .mac_e4m3 import sum_width as mac_e4m3_width
-from .mac_lut import MacLut, check_accumulator
+from .mac_lut import MacLut
 from .mac_packed import MacPacked
 from .multiply_lut import MultiplyLut
 
@@ -212,7 +213,7 @@ def mac_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) ->
     """Entry of a :class:`MacLut`, of carry cells or of their description."""
     params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "cells": cells, **structure}
     depth = structure.get("depth", DEPTH)
-    width = check_accumulator(structure.get("acc_width"), a_width, b_width, depth)
+    width = check_accumulator(structure.get("acc_width"), a_width, b_width, depth, structure.get("wraps", False))
     return Design(
         name=f"mac_{a_width}x{b_width}_acc{width}_lut" + ("" if cells else "_portable"),
         summary=f"Signed {a_width} by {b_width} multiplier-accumulator of {width} bits, gates inside "
@@ -223,10 +224,10 @@ def mac_lut(a_width: int, b_width: int, cells: bool = True, **structure: Any) ->
 
 
 def mac(a_width: int, b_width: int, structure: str, **accumulator: int) -> Design:
-    """Entry of a :class:`Mac`; ``accumulator`` is its depth or acc_width."""
+    """Entry of a :class:`Mac`; ``accumulator`` is its depth or acc_width, and whether it wraps."""
     params: dict[str, Any] = {"a_width": a_width, "b_width": b_width, "structure": structure, **accumulator}
     depth = accumulator.get("depth", DEPTH)
-    width = check_accumulator(accumulator.get("acc_width"), a_width, b_width, depth)
+    width = check_accumulator(accumulator.get("acc_width"), a_width, b_width, depth, bool(accumulator.get("wraps")))
     how = {"booth": "radix-4 Booth rows", "plain": "synthesis' own multiplier in look-up tables", "dsp": "multiplier in a DSP"}[structure]
     return Design(
         name=f"mac_{a_width}x{b_width}_acc{width}_{structure}",

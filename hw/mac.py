@@ -5,8 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_operand
-from .mac_lut import check_accumulator
+from .array_widths import check_accumulator, check_operand
 
 __all__ = ["STRUCTURES", "Mac"]
 
@@ -30,7 +29,7 @@ class Mac(wiring.Component):
         Operand bits, 2 to 16.
     structure : :class:`str`
         One of :data:`STRUCTURES`.
-    depth, acc_width
+    depth, acc_width, wraps
         As there.
 
     Members
@@ -43,7 +42,8 @@ class Mac(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, a_width: int, b_width: int, structure: str, *, depth: int = 256, acc_width: int | None = None) -> None:
+    def __init__(self, a_width: int, b_width: int, structure: str, *, depth: int = 256, acc_width: int | None = None,
+                 wraps: bool = False) -> None:
         check_operand("Width of a", a_width)
         check_operand("Width of b", b_width)
         if structure not in STRUCTURES:
@@ -52,7 +52,7 @@ class Mac(wiring.Component):
         self.b_width = b_width
         self.structure = structure
         self.depth = depth
-        self.acc_width = check_accumulator(acc_width, a_width, b_width, depth)
+        self.acc_width = check_accumulator(acc_width, a_width, b_width, depth, wraps)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "a": signed(a_width), "b": signed(b_width), "first": unsigned(1), "last": unsigned(1)}))),

@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .mac_lut import check_accumulator
+from .array_widths import check_accumulator
 
 __all__ = ["MacCarrySave", "compress"]
 
@@ -32,6 +32,8 @@ class MacCarrySave(wiring.Component):
         Most transactions in a dot product.
     acc_width : :class:`int` or :data:`None`
         Accumulator bits, as in :class:`~.mac_lut.MacLut`.
+    wraps : :class:`bool`
+        Whether one too narrow for ``depth`` products is accepted, as there.
 
     Members
     -------
@@ -43,9 +45,9 @@ class MacCarrySave(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, depth: int = 256, acc_width: int | None = None) -> None:
+    def __init__(self, *, depth: int = 256, acc_width: int | None = None, wraps: bool = False) -> None:
         self.depth = depth
-        self.acc_width = check_accumulator(acc_width, 8, 8, depth)
+        self.acc_width = check_accumulator(acc_width, 8, 8, depth, wraps)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"a": signed(8), "b": signed(8), "first": unsigned(1), "last": unsigned(1)}))),
             "o": Out(stream.Signature(data.StructLayout({"sum": signed(self.acc_width)}))),

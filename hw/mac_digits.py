@@ -5,10 +5,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension
+from .array_widths import check_accumulator, check_dimension
 from .carry import Chain, clear, plain
 from .mac_carry_save import compress
-from .mac_lut import check_accumulator
 
 __all__ = ["MacDigits", "recode"]
 
@@ -59,6 +58,8 @@ class MacDigits(wiring.Component):
         Most transactions in a dot product.
     acc_width : :class:`int` or :data:`None`
         Accumulator bits, as in :class:`~.mac_lut.MacLut`.
+    wraps : :class:`bool`
+        Whether one too narrow for ``depth`` products is accepted, as there.
 
     Members
     -------
@@ -71,13 +72,13 @@ class MacDigits(wiring.Component):
     o: stream.Interface
 
     def __init__(self, lanes: int, *, carry_save: bool = True, cells: bool = True, depth: int = 256,
-                 acc_width: int | None = None) -> None:
+                 acc_width: int | None = None, wraps: bool = False) -> None:
         check_dimension("Lanes", lanes)
         self.lanes = lanes
         self.carry_save = carry_save
         self.cells = cells
         self.depth = depth
-        self.acc_width = check_accumulator(acc_width, 8, 8, depth)
+        self.acc_width = check_accumulator(acc_width, 8, 8, depth, wraps)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "a": signed(8), "b": data.ArrayLayout(signed(8), lanes), "first": unsigned(1), "last": unsigned(1)}))),

@@ -5,24 +5,13 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension, check_operand, exact_width
+from .array_widths import check_accumulator, check_operand
 from .carry import Chain, inverted
 from .intake import accumulate, intake
 from .multiply_lut import default_groups
 from .multiply_rows import check_groups, group, registered, split, total
 
-__all__ = ["MacLut", "check_accumulator"]
-
-
-def check_accumulator(acc_width: int | None, a_width: int, b_width: int, depth: int) -> int:
-    """Accumulator bits asked for, or those that ``depth`` products need."""
-    check_dimension("Depth", depth)
-    if acc_width is None:
-        return exact_width(a_width, b_width, depth)
-    check_dimension("Accumulator width", acc_width)
-    if acc_width < a_width + b_width:
-        raise ValueError(f"Accumulator width must be at least {a_width + b_width}, the product's, not {acc_width}")
-    return acc_width
+__all__ = ["MacLut"]
 
 
 class MacLut(wiring.Component):
@@ -43,8 +32,11 @@ class MacLut(wiring.Component):
     depth : :class:`int`
         Most transactions in a dot product. Decides the accumulator's width, unless that is given.
     acc_width : :class:`int` or :data:`None`
-        Accumulator bits. :data:`None` takes what ``depth`` products of the most negative operands need, so sums are exact;
-        otherwise sums are exact modulo ``2 ** acc_width``, as signed numbers.
+        Accumulator bits, at least those of a product. :data:`None` takes what ``depth`` products of the most negative operands need,
+        so that sums are exact.
+    wraps : :class:`bool`
+        Whether an accumulator is accepted that is too narrow for ``depth`` products. Sums are then exact modulo ``2 ** acc_width``, as
+        signed numbers.
     groups : :class:`int` or :data:`None`
         Groups of the multiplier's rows, added after a register, in the cycle of the accumulation; by default of about four rows.
     cells : :class:`bool`
@@ -60,8 +52,8 @@ class MacLut(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, a_width: int, b_width: int, *, depth: int = 256, acc_width: int | None = None, groups: int | None = None,
-                 cells: bool = True) -> None:
+    def __init__(self, a_width: int, b_width: int, *, depth: int = 256, acc_width: int | None = None, wraps: bool = False,
+                 groups: int | None = None, cells: bool = True) -> None:
         check_operand("Width of a", a_width)
         check_operand("Width of b", b_width)
         if groups is not None:
@@ -69,7 +61,7 @@ class MacLut(wiring.Component):
         self.a_width = a_width
         self.b_width = b_width
         self.depth = depth
-        self.acc_width = check_accumulator(acc_width, a_width, b_width, depth)
+        self.acc_width = check_accumulator(acc_width, a_width, b_width, depth, wraps)
         self.groups = default_groups(b_width) if groups is None else groups
         self.cells = cells
         super().__init__({

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from .array_widths import check_dimension
+from .array_widths import check_dimension, check_exact
 from .mac_align import lengths
 from .mac_pipe import KINDS
 
@@ -178,6 +178,4 @@ def check_quire(quire: object, modes: Sequence[Mode], depth: int, wraps: bool) -
         most = min(modes, key=lambda mode: mode.depth(WIDEST))
         raise ValueError(f"Depth must be at most {most.depth(WIDEST)} for products of {most.name} in the widest quire, {WIDEST} bits, "
                          f"not {depth}, unless wraps=True")
-    if widest.quire(depth) > quire and not wraps:
-        raise ValueError(f"Quire width must be at least {widest.quire(depth)} for {depth} products of {widest.name}, not {quire}, "
-                         "unless wraps=True")
+    check_exact("Quire width", quire, widest.quire(depth), f"{depth} products of {widest.name}", wraps)

@@ -5,8 +5,8 @@ from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .array_widths import check_accumulator
 from .carry import Chain, clear, plain
-from .mac_lut import check_accumulator
 
 __all__ = ["MacPacked"]
 
@@ -31,6 +31,8 @@ class MacPacked(wiring.Component):
         Most transactions in a dot product.
     acc_width : :class:`int` or :data:`None`
         Accumulator bits, as in :class:`~.mac_lut.MacLut`.
+    wraps : :class:`bool`
+        Whether one too narrow for ``depth`` products is accepted, as there.
     cells : :class:`bool`
         Whether to instantiate the ECP5's carry cells for the accumulators, or their description.
 
@@ -44,9 +46,9 @@ class MacPacked(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, depth: int = 256, acc_width: int | None = None, cells: bool = True) -> None:
+    def __init__(self, *, depth: int = 256, acc_width: int | None = None, wraps: bool = False, cells: bool = True) -> None:
         self.depth = depth
-        self.acc_width = check_accumulator(acc_width, 8, 4, depth)
+        self.acc_width = check_accumulator(acc_width, 8, 4, depth, wraps)
         self.cells = cells
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({

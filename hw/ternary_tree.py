@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
+from .array_widths import check_flag
 from .carry import ONE, ZERO, Chain, Term, plain
 from .multiply_rows import registered
 
@@ -28,13 +29,6 @@ class Word:
     terms: Sequence[Term]
     most: int
     chain: Chain | None
-
-
-def check_flag(name: str, value: object) -> bool:
-    """Refuse what is not True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
-    return value
 
 
 def signed_width(magnitude: int) -> int:

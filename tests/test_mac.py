@@ -38,8 +38,9 @@ FOLDER = Path(__file__).parent.parent / "build" / "verify"
 ODD = (
     multiply_lut(2, 2, cells=False), multiply_lut(3, 2, cells=False), multiply_lut(2, 9, cells=False),
     multiply_lut(16, 16, cells=False), multiply_lut(9, 12, cells=False, groups=4), multiply_lut(7, 5, cells=False),
-    mac_lut(2, 2, cells=False, depth=1), mac_lut(3, 8, cells=False, acc_width=11), mac_lut(8, 16, cells=False, groups=5, depth=20),
-    mac(2, 3, "booth"), mac(9, 2, "booth", acc_width=12), mac(16, 16, "booth", depth=9), mac(3, 3, "dsp", depth=1),
+    mac_lut(2, 2, cells=False, depth=1), mac_lut(3, 8, cells=False, acc_width=11, wraps=True),
+    mac_lut(8, 16, cells=False, groups=5, depth=20),
+    mac(2, 3, "booth"), mac(9, 2, "booth", acc_width=12, wraps=True), mac(16, 16, "booth", depth=9), mac(3, 3, "dsp", depth=1),
     mac_e2m1(depth=1, cells=False), mac_e4m3(depth=1, cells=False), mac_digits(3),
 )
 
@@ -216,6 +217,20 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
     (lambda: MacCarrySave(acc_width=15), ValueError, "Accumulator width must be at least 16, the product's, not 15"),
     (lambda: MacDigits(0), ValueError, "Lanes must be a positive integer, not 0"),
     (lambda: MacPacked(acc_width=11), ValueError, "Accumulator width must be at least 12, the product's, not 11"),
+    (lambda: MacLut(8, 4, acc_width=11, wraps=True), ValueError, "Accumulator width must be at least 12, the product's, not 11"),
+    (lambda: MacLut(8, 8, acc_width=16), ValueError,
+     "Accumulator width must be at least 24 for 256 products of 8 by 8 bits, not 16, unless wraps=True"),
+    (lambda: Mac(8, 8, "booth", depth=1000000, acc_width=16), ValueError,
+     "Accumulator width must be at least 35 for 1000000 products of 8 by 8 bits, not 16, unless wraps=True"),
+    (lambda: MacDigits(8, acc_width=23), ValueError,
+     "Accumulator width must be at least 24 for 256 products of 8 by 8 bits, not 23, unless wraps=True"),
+    (lambda: MacPacked(depth=4096, acc_width=12), ValueError,
+     "Accumulator width must be at least 24 for 4096 products of 8 by 4 bits, not 12, unless wraps=True"),
+    (lambda: MacCarrySave(depth=4096, acc_width=16), ValueError,
+     "Accumulator width must be at least 28 for 4096 products of 8 by 8 bits, not 16, unless wraps=True"),
+    (lambda: MacLut(8, 8, wraps=1), TypeError, "Wraps must be True or False, not 1"),    # pyright: ignore[reportArgumentType]
+    (lambda: mac_lut(8, 8, acc_width=20), ValueError,
+     "Accumulator width must be at least 24 for 256 products of 8 by 8 bits, not 20, unless wraps=True"),
     (lambda: MacE2M1(depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: MacE4M3(depth=-1), ValueError, "Depth must be a positive integer, not -1"),
     (lambda: Chain(Module(), "c", cells=True).add([ONE] * 3, [], 2), ValueError, "Operands must have at most 2 bits, not 3"),
