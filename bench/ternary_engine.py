@@ -43,7 +43,8 @@ def main() -> None:
     options = parser.parse_args()
     print("| tables | vectors | N | K | cycles | words | port busy |\n|--:|--:|--:|--:|--:|--:|--:|")
     for tokens in options.tokens:
-        design = ternary_engine(options.tables, tokens=tokens, lanes=options.lanes, rows=8192, tiles=1024)
+        # Sums of 24 bits hold every one of SHAPES, if not of as many tiles as there may be.
+        design = ternary_engine(options.tables, tokens=tokens, lanes=options.lanes, rows=8192, tiles=1024, wraps=True)
         for shape in SHAPES:
             cycles, words = check(design, shape)
             print(f"| {options.tables} | {tokens} | {shape[0]} | {shape[1]} | {cycles:,} | {words:,} | {words / cycles:.1%} |", flush=True)

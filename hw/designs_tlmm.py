@@ -259,8 +259,9 @@ def _stimulus(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.rand
 
 
 def _made(params: Mapping[str, Any]) -> SimpleNamespace:
-    """Parameters of an engine, with what is left to its defaults."""
-    return SimpleNamespace(**{name: value.default for name, value in signature(TernaryEngine).parameters.items()} | dict(params))
+    """Parameters of an engine, with what is left to its defaults, but ``wraps``, on which no sum depends."""
+    made = {name: value.default for name, value in signature(TernaryEngine).parameters.items()} | dict(params)
+    return SimpleNamespace(**{name: value for name, value in made.items() if name != "wraps"})
 
 
 def ternary_workload(design: Design, shapes: list[tuple[int, int]], seed: int = 0) -> Streams:

@@ -7,11 +7,12 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..ternary import GROUP
-from .array_widths import delayed
+from .array_widths import check_exact, delayed
 from .carry import Chain
 from .count_up import count_up, loaded
 from .memory_port import WIDTHS, answer_layout, request_layout
 from .stream import check_positive
+from .ternary_tree import signed_width
 from .tlmm_build import CODES, TableBuild, check_code, check_power
 from .tlmm_ram import TlmmByteRam, check_spare, sum_bits
 
@@ -45,7 +46,7 @@ class TernaryEngine(wiring.Component):
     a command's first tiles before the command; words go from the memory's port to the tables through no buffer. A word a cycle,
     unless a tile has fewer rows than its tables take cycles, ``256 * tables / lanes`` or of half tables of trits 128; between tiles there
     are four cycles, one for each doubling of ``tables``, and one of bits.
-    Sums are added up in a memory of ``rows`` words, and leave as the last tile makes them; ``acc_bits`` that are too few wrap.
+    Sums are added up in a memory of ``rows`` words, and leave as the last tile makes them.
 
     ``error`` is set where the memory reported one for a word of the command so far: where it is clear with ``last``, all sums are good.
     Nothing hangs that the memory's port ends; a memory that is silent is its port's to watch. The next
@@ -65,6 +66,9 @@ class TernaryEngine(wiring.Component):
         Most of a command; powers of two, tiles 2 or more.
     acc_bits
         Of a sum.
+    wraps
+        Whether fewer ``acc_bits`` are accepted than any sum of ``tiles`` needs. Sums are then exact modulo ``2 ** acc_bits``, as signed
+        numbers.
     address_bits, length_bits
         Of the memory's port; bursts have at most ``2 ** length_bits`` words, of which ``rows`` must have more.
     code
@@ -101,8 +105,8 @@ class TernaryEngine(wiring.Component):
     phases: data.View
 
     def __init__(self, *, tables: int = 8, tokens: int = 1, lanes: int = 1, rows: int = 4096, tiles: int = 256, acc_bits: int = 24,
-                 address_bits: int = 24, length_bits: int = 4, code: str = "radix3", planes: int = 1, counters: int = 0,
-                 spare: int = 0, cells: bool = True) -> None:
+                 wraps: bool = False, address_bits: int = 24, length_bits: int = 4, code: str = "radix3", planes: int = 1,
+                 counters: int = 0, spare: int = 0, cells: bool = True) -> None:
         check_power("Tables", tables)
         if 8 * tables not in WIDTHS:
             raise ValueError(f"Tables of an engine must be one of {', '.join(str(bits // 8) for bits in WIDTHS)}, not {tables}")
@@ -122,6 +126,9 @@ class TernaryEngine(wiring.Component):
         self.spare = check_spare(spare)
         self.cells = cells
         self.acc_bits = check_positive("Bits of a sum", acc_bits, sum_bits(tables, code) + planes - (code != "signs_half"))
+        columns, largest = CODES[code].group * tables, (1 << planes) - 1 if code == "signs_half" else 1 << planes - 1
+        check_exact("Bits of a sum", acc_bits, signed_width((tiles * columns * largest) << 7), f"{tiles} tiles of {columns} activations",
+                    wraps)
         self.counters = check_positive("Bits of counters", counters, 0)
         self.command = command_layout(rows, tiles, address_bits, planes)
         self.tag = data.StructLayout({"row": ceil_log2(rows), "first": 1, "final": 1, "end": 1, "error": 1}

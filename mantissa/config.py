@@ -126,7 +126,8 @@ class Config:
         check(self.requant == "parallel", "requant", "'parallel' with a ternary engine")
         check(self.requant_lanes == 1, "requant_lanes", "1 with a ternary engine")
         check(self.formats == ("int8",), "formats", "['int8'] with a ternary engine")
-        check(self.param_channels <= 4096, "param_channels", "at most 4096 with a ternary engine")
+        most = (1 << 13) // self.array                      # of so many tiles no sum overflows its 24 bits
+        check(self.param_channels <= most, "param_channels", f"at most {most} with a ternary engine of {self.array} tables")
         check(self.accumulators >= 32, "accumulators", "at least 32 with a ternary engine")
         check(2 <= self.scale_bits <= 18, "scale_bits", "from 2 to 18")
         if self.memory == "sdram":

@@ -284,6 +284,7 @@ def test_networks_that_do_not_fit():
     ("array", 2, "4, 8 or 16 with a ternary engine"),
     ("packed", True, "false with a ternary engine"), ("requant_lanes", 2, "1 with a ternary engine"),
     ("weight_words", 1 << 20, "4194304, the SDRAM's 32 MiB"), ("accumulators", 16, "at least 32 with a ternary engine"),
+    ("param_channels", 2048, "at most 1024 with a ternary engine of 8 tables"),
     ("scale_bits", 19, "from 2 to 18"), ("scale_bits", "8", "an integer"),
 ])
 def test_configurations_refused(key, value, rule):

@@ -112,7 +112,7 @@ def test_half_tables_take_half_the_cycles() -> None:
 @pytest.mark.parametrize(("code", "planes"), [("radix3_half", 1), ("signs_half", 1), ("signs_half", 3)])
 def test_half_tables_multiply(code: str, planes: int) -> None:
     """Golden sums against a product of the weights that were packed here."""
-    design = ternary_engine(2, code=code, planes=planes, acc_bits=20)
+    design = ternary_engine(2, code=code, planes=planes, tiles=16, acc_bits=20)
     rng = np.random.default_rng(1)
     x = rng.integers(-128, 128, 10 if code == "radix3_half" else 16)
     if code == "radix3_half":
@@ -195,6 +195,12 @@ def test_phases_add_up() -> None:
     (lambda: TernaryEngine(rows=16), "Rows must be more than the 16 words of a burst, not 16"),
     (lambda: TernaryEngine(rows=100), "Rows must be a power of two of at most 1048576, not 100"),
     (lambda: TernaryEngine(acc_bits=12), "Bits of a sum must be an integer of at least 14, not 12"),
+    (lambda: TernaryEngine(acc_bits=21), "Bits of a sum must be at least 22 for 256 tiles of 40 activations, not 21, unless wraps=True"),
+    (lambda: TernaryEngine(code="bits", planes=4), "Bits of a sum must be at least 26 for 256 tiles of 64 activations, not 24, unless "
+     "wraps=True"),
+    (lambda: TernaryEngine(code="signs_half", planes=2, tiles=16, acc_bits=19),
+     "Bits of a sum must be at least 20 for 16 tiles of 64 activations, not 19, unless wraps=True"),
+    (lambda: TernaryEngine(wraps=1), "Wraps must be True or False, not 1"),             # pyright: ignore[reportArgumentType]
     (lambda: cheapest("ecp5", 0, 10), "Rows must be a positive integer, not 0"),
     (lambda: cheapest("ecp6", 10, 10), "Family must be one of ecp5, gowin, ice40, nexus, not 'ecp6'"),
     (lambda: cheapest("ecp5", 10, 10, structure="tables"), "Structure must be one of dot, lut_ram, byte_ram, byte_half, not 'tables'"),
