@@ -55,7 +55,7 @@ def verify(names: tuple[str, ...], full: bool, mutants: int | None, jobs: int | 
 
     \b
     mantissa verify
-    mantissa verify requantize_half_even --full
+    mantissa verify requantize_narrow_half_even --full
     """
     from .sim_tb.verify import main
     options = {"--mutants": mutants, "--jobs": jobs, "--limit": limit, "--report": report}
@@ -136,4 +136,32 @@ def simulator(config: str, uart: bool) -> None:
     click.echo(library(config, uart=uart))
 
 
-COMMANDS = (gen, verify, cost, bitstream, flash, boards, designs, registers, simulator)
+@click.command()
+@click.argument("rows", type=int)
+@click.argument("columns", type=int)
+@click.option("--family", default="ecp5", show_default=True, metavar="FAMILY", help="ecp5, gowin, ice40 or nexus.")
+@click.option("--width", default=128, show_default=True, type=int, metavar="BITS", help="Bits of weights that the memory gives in a cycle.")
+@click.option("--structure", metavar="NAME", help="This one, instead of the cheapest: dot, lut_ram, byte_ram or byte_half.")
+@click.option("--biased", is_flag=True, help="Sums may have a bias that is known with the weights.")
+@click.option("--no-block-ram", is_flag=True, help="None is left for tables.")
+def choose(rows: int, columns: int, family: str, width: int, structure: str | None, biased: bool, no_block_ram: bool) -> None:
+    """Structure that multiplies a ternary matrix of ROWS (outputs) by COLUMNS for the fewest look-up tables, by measured cost.
+
+    \b
+    mantissa choose 2560 6912
+    mantissa choose 64 2560 --family gowin --width 16
+    """
+    from .fpga.ternary_choice import ROWS, STRUCTURES, cheapest, cross_over
+    exact, block_ram = not biased, not no_block_ram
+    best = cheapest(family, rows, columns, width, structure=structure, exact=exact, block_ram=block_ram)
+    names = [name for name in STRUCTURES if name in ROWS[family] and (block_ram or not name.startswith("byte"))]
+    click.echo("| structure | tables | built at a time | rows at a time | LUT-eq per MAC/cycle | |\n| --- | --: | --: | --: | --: | --- |")
+    for name in names:
+        found = cheapest(family, rows, columns, width, structure=name, exact=exact)
+        mark = "taken" if name == best.structure else ""
+        click.echo(f"| {name} | {found.tables} | {found.lanes} | {found.columns} | {found.per_mac:.2f} | {mark} |")
+    steps = cross_over(family, columns, width, exact=exact, block_ram=block_ram)
+    click.echo(f"\nCheapest on {family} for {columns} columns: " + ", ".join(f"{name} from {at} rows" for at, name in steps))
+
+
+COMMANDS = (gen, verify, cost, bitstream, flash, boards, designs, registers, simulator, choose)

@@ -95,6 +95,13 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert prints(capsys, "designs", "--markdown").startswith("| group |")
 
 
+def test_choose(capsys: pytest.CaptureFixture[str]) -> None:
+    out = prints(capsys, "choose", "2560", "6912")
+    assert "| byte_half | 16 | 1 | 1 | 3.24 | taken |" in out and "dot from 1 rows, byte_half from 79 rows" in out
+    assert "| lut_ram |" in prints(capsys, "choose", "512", "640", "--no-block-ram", "--biased")
+    assert "| dot | 64 | 0 | 1 | 11.88 | taken |" in prints(capsys, "choose", "2560", "6912", "--structure", "dot")
+
+
 def test_gen(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "wrote 1 designs" in prints(capsys, "gen", "skid", "-o", str(tmp_path))
     assert list(tmp_path.rglob("skid.v"))
