@@ -36,7 +36,7 @@ VECTOR_BITS = 16
 SUM_BITS = 24
 
 LANES = 2
-"""Tables built at a time: 122 cycles for each table of a tile, which a tile of 122 rows a table hides."""
+"""Tables built at a time, in 256 cycles: 128 for each table of a tile, which a tile of 128 rows a table hides."""
 
 ECP5 = ("ulx3s-85f",)
 """Boards whose carry cells are instantiated."""
