@@ -11,7 +11,9 @@ import numpy as np
 
 from mantissa.hw.designs_tlmm import ternary_engine, ternary_workload
 from mantissa.hw.payload import count, pack
+from mantissa.hw.tlmm_build import CODES, address
 from mantissa.sim_tb.exhaustive import harness
+from mantissa.ternary import GROUP
 from mantissa.ternary_product import TernaryWeights
 from mantissa.ternary_tiles import untile
 
@@ -26,7 +28,9 @@ def check(design, shape: tuple[int, int]) -> tuple[int, int]:
     golden = design.golden(streams)
     tables = design.params["tables"]
     words = np.array([list(int(word).to_bytes(tables, "little")) for word in streams["i"]["data"]], np.uint8)
-    trits = untile(words.reshape(-1, shape[0], tables), shape[1])
+    plain = np.zeros(256, np.uint8)                                # radix-3 byte of a byte of the engine's code
+    plain[[address(index, design.params["code"]) for index in range(3 ** GROUP)]] = np.arange(3 ** GROUP)
+    trits = untile(plain[words].reshape(-1, shape[0], tables), shape[1])
     product = TernaryWeights(trits)(streams["i_x"]["x"][:shape[1]].T).T
     assert (golden["o"]["sums"] == product).all()
     want = {port: pack(layout, golden[port]) for port, layout in model.outputs.items()}
@@ -40,11 +44,14 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=16)
     parser.add_argument("--tokens", type=int, nargs="*", default=[1, 8])
     parser.add_argument("--lanes", type=int, default=2)
+    parser.add_argument("--code", choices=[code for code, about in CODES.items() if about.group == GROUP], default="radix3")
+    parser.add_argument("--spare", type=int, default=0, help="spare address bits of a table's block RAM")
     options = parser.parse_args()
     print("| tables | vectors | N | K | cycles | words | port busy |\n|--:|--:|--:|--:|--:|--:|--:|")
     for tokens in options.tokens:
         # Sums of 24 bits hold every one of SHAPES, if not of as many tiles as there may be.
-        design = ternary_engine(options.tables, tokens=tokens, lanes=options.lanes, rows=8192, tiles=1024, wraps=True)
+        design = ternary_engine(options.tables, tokens=tokens, lanes=options.lanes, code=options.code, spare=options.spare, rows=8192,
+                                tiles=1024, wraps=True)
         for shape in SHAPES:
             cycles, words = check(design, shape)
             print(f"| {options.tables} | {tokens} | {shape[0]} | {shape[1]} | {cycles:,} | {words:,} | {words / cycles:.1%} |", flush=True)
