@@ -128,6 +128,22 @@ def test_link_page_has_the_protocol() -> None:
         assert f"({region.value})" in text
 
 
+def test_ternary_page_has_the_numbers_of_its_report() -> None:
+    page = " ".join((ROOT / "docs" / "ternary-accelerator.md").read_text(encoding="utf-8").partition("## On the ULX3S\n")[2].split())
+    report = (ROOT / "docs" / "reports" / "ulx3s-ternary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| \d+ % \|$", report, re.M)
+    cells = {name: (int(used), int(available)) for name, used, available in rows}
+    luts, ffs, dsps, rams = (cells[name] for name in ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD"))
+    assert f"{luts[0]:,} LUTs and {ffs[0]:,} flip-flops of {luts[1]:,}, {dsps[0]} DSPs, {rams[0]} of {rams[1]} block RAMs" in page
+    clocks = re.findall(r"` \| ([\d.]+) \| ([\d.]+) \|$", report, re.M)
+    reached, required = min((float(reached), float(required)) for reached, required in clocks)
+    assert f"timing closed at {required:g} MHz, {reached:g} MHz reached" in page
+    ends = re.search(r"^Slowest path: `serial\.component\.([\w.]+)` to `serial\.component\.([\w.]+)`", report, re.M)
+    assert ends
+    named = re.search(r"slowest path is from `([\w.]+)` to `([\w.]+)`", page)
+    assert named and all(end.startswith(name) for end, name in zip(ends.groups(), named.groups(), strict=True))
+
+
 def test_picture_is_a_picture() -> None:
     from xml.etree import ElementTree
     root = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
