@@ -69,6 +69,18 @@ def _check_memory(path: Path, needed: int, memory: int | None) -> None:
         raise MantissaError(f"Weights of {path.name} must fit the device's memory of {memory} bytes, not take {needed}")
 
 
+def _claimed(out: Path) -> bool:
+    """Make a folder, or find it empty; whether it was made."""
+    try:
+        made = not out.exists()
+        if not made and (not out.is_dir() or any(out.iterdir())):
+            raise MantissaError(f"Folder {out} must be new or empty")
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MantissaError(f"Folder {out} can not be made: {error.strerror or error}") from None
+    return made
+
+
 def convert(path: Path | str, out: Path | str, layout: str = "auto", scale: str = "auto", tables: int = TABLES,
             memory: int | None = None,
             track: Callable[[Iterator[Weights], int], Iterator[Weights]] = lambda items, total: items) -> Converted:
@@ -90,11 +102,8 @@ def convert(path: Path | str, out: Path | str, layout: str = "auto", scale: str 
     file = open_file(path, layout, scale)
     needed = sum(_bytes_of(shape, tables) + 4 for shape in file.shapes)
     _check_memory(path, needed, memory)
-    made = not out.exists()
-    if not made and (not out.is_dir() or any(out.iterdir())):
-        raise MantissaError(f"Folder {out} must be new or empty")
+    made = _claimed(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         entries = []
         with (out / _WEIGHTS).open("wb") as weights, (out / _SCALES).open("wb") as scales:
             for weight in track(file.weights(), len(file.shapes)):
@@ -106,11 +115,13 @@ def convert(path: Path | str, out: Path | str, layout: str = "auto", scale: str 
         manifest = {"format": _FORMAT, "source": path.name, "layout": file.layout, "tables": tables, "tensors": entries,
                     "left": [name for name in file.names if name not in taken and name.removesuffix("_scale") not in taken]}
         (out / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    except BaseException:
+    except BaseException as error:
         for name in (_MANIFEST, _WEIGHTS, _SCALES):
             (out / name).unlink(missing_ok=True)
         if made:
             shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise MantissaError(f"Folder {out} can not be written to: {error.strerror or error}") from None
         raise
     return Converted(out)
 
@@ -180,16 +191,16 @@ class Converted:
         for entry in manifest["tensors"]:
             name, numbers = str(entry["name"]), [entry[key] for key in ("rows", "columns", "start", "scale", "scales")]
             if any(type(number) is not int or number < 0 for number in numbers):
-                raise MantissaError(f"Manifest of {self.folder} must have whole numbers for {name}, not {numbers}")
+                raise MantissaError(f"Manifest of {self.folder} must have whole numbers for {name!r}, not {numbers}")
             rows, columns, start, scale, count = numbers
             shape, stored = check_matrix(name, (rows, columns)), entry["stored"]
             if stored and (stored["dtype"] not in ("F32", "F16", "BF16") or not re.fullmatch("([0-9a-f]{4}){1,2}", stored["scale"])):
-                raise MantissaError(f"Manifest of {self.folder} must have the stored scale of {name} in hexadecimal, "
+                raise MantissaError(f"Manifest of {self.folder} must have the stored scale of {name!r} in hexadecimal, "
                                     f"not {stored['scale']!r}")
             if count not in (1, rows * (columns // BLOCK)):
-                raise MantissaError(f"Manifest of {self.folder} must have one scale for {name}, or one of every {BLOCK}, not {count}")
+                raise MantissaError(f"Manifest of {self.folder} must have one scale for {name!r}, or one of every {BLOCK}, not {count}")
             if start + _bytes_of(shape, self.tables) > len(self._weights) or 4 * (scale + count) > len(self._scales):
-                raise MantissaError(f"Folder {self.folder} must have all weights and scales of {name}: files are truncated")
+                raise MantissaError(f"Folder {self.folder} must have all weights and scales of {name!r}: files are truncated")
             self.shapes[name], self.layouts[name] = shape, str(entry["layout"])
             self._at[name], self._stored[name] = (start, scale, count), stored
 
@@ -202,7 +213,7 @@ class Converted:
 
     def _shape(self, name: str) -> Shape:
         if name not in self.shapes:
-            raise MantissaError(f"Tensor must be one of those of {self.folder}, such as {next(iter(self.shapes), 'none')}, not {name!r}")
+            raise MantissaError(f"Tensor must be one of those of {self.folder}, such as {next(iter(self.shapes), 'none')!r}, not {name!r}")
         return self.shapes[name]
 
     def tiles(self, name: str) -> Bytes:
@@ -220,8 +231,15 @@ class Converted:
         values = np.asarray(self._scales[4 * first:4 * (first + count)]).copy().view("<f4")
         zero = count == 1 and self.layouts[name] not in BLOCK_BYTES and not values[0]         # blocks of zeros have none
         if not np.isfinite(values).all() or (values < 0).any() or zero:
-            raise MantissaError(f"Scale of {name} must be positive and finite, not {values[~(np.isfinite(values) & (values > 0))][0]:g}")
+            raise MantissaError(f"Scale of {name!r} must be positive and finite, not {values[~(np.isfinite(values) & (values > 0))][0]:g}")
         return values if count == 1 else values.reshape(shape.rows, -1)
+
+    def scale(self, name: str) -> float:
+        """The same where it is one, as the device wants it: what multiplies the whole matrix."""
+        values = self.scales(name)
+        if values.size > 1:
+            raise MantissaError(f"Tensor {name!r} must have one scale for the device, not one of every {BLOCK} weights")
+        return float(values.reshape(-1)[0])
 
     def product(self, name: str) -> TernaryWeights:
         """The golden engine: ``product(name)(x)`` is the exact product with int8 ``x``, before scales."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from .errors import MantissaError
 from .llm_layouts import BLOCK_BYTES, I2_S_TAIL, block_scales, check_i2_s, one_scale
 from .llm_statistics import Evidence, likelier
-from .llm_weights import Floats, Piece, Shape, Weights, absmean_scale, absmean_trits, check_matrix, check_scale, rows_at_a_time
+from .llm_weights import Floats, Piece, Shape, Weights, absmean_scale, absmean_trits, check_matrix, check_scale, reason, rows_at_a_time
 from .ternary import I2_S, Bytes, unpack_i2_s
 
 __all__ = ["I2_S_TYPE", "GGUFFile"]
@@ -91,22 +91,22 @@ class _Reader(GGUFReader):  # type: ignore[misc, unused-ignore]
             kind = int(entry.parts[4][0])
             shape = tuple(reversed([int(side) for side in entry.parts[3]]))
             if kind not in _TYPES:
-                raise ValueError(f"tensor {entry.name} is of type {kind}, which is not known")
+                raise ValueError(f"tensor {entry.name!r} is of type {kind}, which is not known")
             count = prod(shape)
             if kind == I2_S_TYPE:
                 size = count // 4 + I2_S_TAIL
             else:
                 block, each = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
                 if not shape or shape[-1] % block:
-                    raise ValueError(f"tensor {entry.name} of {_TYPES[kind]} must have rows of a multiple of {block}, not {shape}")
+                    raise ValueError(f"tensor {entry.name!r} of {_TYPES[kind]} must have rows of a multiple of {block}, not {shape}")
                 size = count // block * each
             start = int(start_offs) + int(entry.parts[5][0])
             if start + size > len(self.data):
-                raise ValueError(f"it ends at byte {len(self.data)}, before tensor {entry.name} does at {start + size}")
+                raise ValueError(f"it ends at byte {len(self.data)}, before tensor {entry.name!r} does at {start + size}")
             self.found.append(_Tensor(entry.name, _TYPES[kind], shape, start, size))
         names = [tensor.name for tensor in self.found]
         if len(set(names)) < len(names):
-            raise ValueError(f"it has two tensors named {next(name for name in names if names.count(name) > 1)}")
+            raise ValueError(f"it has two tensors named {next(name for name in names if names.count(name) > 1)!r}")
         if sum(tensor.size for tensor in self.found) > len(self.data):
             raise ValueError("its tensors overlap")
 
@@ -124,8 +124,7 @@ class GGUFFile:
         try:
             self._reader = _Reader(str(path))
         except (ValueError, KeyError, IndexError, OverflowError) as error:
-            reason = " ".join(str(error.args[0] if error.args else error).split())
-            raise MantissaError(f"File {path.name} can not be read as GGUF: {reason}") from None
+            raise MantissaError(f"File {path.name} can not be read as GGUF: {reason(error)}") from None
         self.tensors = self._reader.found
         self.names = [tensor.name for tensor in self.tensors]
         self._check_tokens()
@@ -153,13 +152,14 @@ class GGUFFile:
         fields = self._reader.fields
         architecture = fields.get("general.architecture")
         name = bytes(architecture.parts[-1]).decode("utf-8", "replace") if architecture is not None else ""
-        length = fields.get(f"{name}.embedding_length")
+        key = f"{name}.embedding_length"
+        length = fields.get(key)
         if length is None or length.types[0] not in (GGUFValueType.UINT32, GGUFValueType.UINT64, GGUFValueType.INT32):
             return
         width = int(length.parts[-1][0])
         for tensor in self.tensors:
             if tensor.name == "token_embd.weight" and tensor.shape[-1:] != (width,):
-                raise MantissaError(f"Tokens of token_embd.weight must have {width} values, as {name}.embedding_length says, "
+                raise MantissaError(f"Tokens of {tensor.name!r} must have {width} values, as {key!r} says, "
                                     f"not {tensor.shape[-1] if tensor.shape else 'one'}")
 
     def _check_layout(self) -> None:

@@ -32,7 +32,7 @@ def check_i2_s(shape: Shape, layout: str) -> None:
     """Refuse what a layout of I2_S can not hold."""
     block, rows = I2_S[layout].block, I2_S[layout].rows
     if shape.columns % block or shape.rows % rows:
-        raise MantissaError(f"Tensor {shape.name} in layout {layout} must have a multiple of {block} columns and of {rows} rows, "
+        raise MantissaError(f"Tensor {shape.name!r} in layout {layout} must have a multiple of {block} columns and of {rows} rows, "
                             f"not {shape.columns} and {shape.rows}")
 
 
@@ -52,10 +52,10 @@ def one_scale(name: str, kind: str, parts: Iterator[Bytes]) -> float | None:
         scales = block_scales(blocks)
         if not np.isfinite(scales).all() or np.signbit(scales).any():
             wrong = scales[~np.isfinite(scales) | np.signbit(scales)].flat[0]
-            raise MantissaError(f"Scale of {name} must be positive and finite, not {wrong:g}")
+            raise MantissaError(f"Scale of {name!r} must be positive and finite, not {wrong:g}")
         zeros = (blocks[..., :-2] == _ZEROS[kind]).all(axis=-1)
         if np.any((scales == 0) & ~zeros):
-            raise MantissaError(f"Scale of {name} must be positive and finite, not 0, where weights are not 0")
+            raise MantissaError(f"Scale of {name!r} must be positive and finite, not 0, where weights are not 0")
         regular = regular and not np.any(zeros & (scales != 0))
         if len(found) < 2:
             found.update(np.unique(scales[scales != 0]).tolist())
@@ -70,7 +70,7 @@ def _hf(shape: Shape, trits: Trits, scale: float, stored: Mapping[str, str]) -> 
 
 def _blocks(shape: Shape, layout: str, trits: Trits, scales: Floats) -> Bytes:
     if shape.columns % BLOCK:
-        raise MantissaError(f"Tensor {shape.name} in layout {layout} must have a multiple of {BLOCK} columns, not {shape.columns}")
+        raise MantissaError(f"Tensor {shape.name!r} in layout {layout} must have a multiple of {BLOCK} columns, not {shape.columns}")
     if scales.size == 1:
         used = trits.reshape(shape.rows, -1, BLOCK).any(axis=-1)
         scales = np.where(used, scales.reshape(()), np.float32(0))
@@ -78,7 +78,7 @@ def _blocks(shape: Shape, layout: str, trits: Trits, scales: Floats) -> Bytes:
         halves = scales.astype("<f2")
     if np.any(halves.astype(np.float32) != scales):
         wrong = scales[halves.astype(np.float32) != scales].flat[0]
-        raise MantissaError(f"Scale of {shape.name} in layout {layout} must be a float16, not {wrong!r}")
+        raise MantissaError(f"Scale of {shape.name!r} in layout {layout} must be a float16, not {wrong!r}")
     return np.concatenate([_PACK[layout](trits), halves[..., None].view(np.uint8)], axis=-1).reshape(shape.rows, -1)
 
 
@@ -92,11 +92,11 @@ def encode(shape: Shape, layout: str, trits: Trits, scales: Floats, stored: Mapp
     if layout in BLOCK_BYTES:
         return Payload(_blocks(shape, layout, trits, scales))
     if scales.size != 1:
-        raise MantissaError(f"Tensor {shape.name} must have one scale for layout {layout}, not one of every {BLOCK} weights")
+        raise MantissaError(f"Tensor {shape.name!r} must have one scale for layout {layout}, not one of every {BLOCK} weights")
     scale = float(scales.reshape(-1)[0])
     if layout == "hf":
         if shape.rows % 4:
-            raise MantissaError(f"Tensor {shape.name} in layout hf must have a multiple of 4 rows, not {shape.rows}")
+            raise MantissaError(f"Tensor {shape.name!r} in layout hf must have a multiple of 4 rows, not {shape.rows}")
         return _hf(shape, trits, scale, stored)
     check_i2_s(shape, layout)
     tail = np.zeros(I2_S_TAIL, np.uint8)

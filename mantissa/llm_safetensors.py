@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from .errors import MantissaError
-from .llm_weights import Floats, Piece, Shape, Weights, absmean_scale, absmean_trits, check_matrix, check_scale, rows_at_a_time
+from .llm_weights import Floats, Piece, Shape, Weights, absmean_scale, absmean_trits, check_matrix, check_scale, reason, rows_at_a_time
 from .ternary import unpack_rows
 
 __all__ = ["CONVENTIONS", "SafetensorsFile"]
@@ -67,14 +67,14 @@ class SafetensorsFile:
     def _open(self) -> None:
         try:
             self._file = safe_open(str(self.path), framework="np")
-        except (SafetensorError, ValueError, OverflowError) as error:
-            raise MantissaError(f"File {self.path.name} can not be read as safetensors: {' '.join(str(error).split())}") from None
+        except (SafetensorError, ValueError, OverflowError, OSError) as error:
+            raise MantissaError(f"File {self.path.name} can not be read as safetensors: {reason(error)}") from None
 
     def _tensor(self, name: str) -> np.ndarray:
         try:
             return np.asarray(self._file.get_tensor(name))
         except (SafetensorError, ValueError, TypeError) as error:
-            raise MantissaError(f"Tensor {name} of {self.path.name} can not be read: {' '.join(str(error).split())}") from None
+            raise MantissaError(f"Tensor {name!r} of {self.path.name} can not be read: {reason(error)}") from None
 
     def _rows(self, name: str, step: int) -> Iterator[tuple[int, np.ndarray]]:
         """Rows of a tensor, ``step`` at a time."""
@@ -97,6 +97,8 @@ class SafetensorsFile:
             config = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
             raise MantissaError(f"Configuration {path} must be JSON") from None
+        except OSError as error:
+            raise MantissaError(f"Configuration {path} can not be read: {error.strerror or error}") from None
         if not isinstance(config, dict):
             raise MantissaError(f"Configuration {path} must be a JSON object, not {type(config).__name__}")
         return config
@@ -105,17 +107,17 @@ class SafetensorsFile:
         hidden = config.get("hidden_size")
         for name, (_, shape) in self.tensors.items():
             if hidden is not None and name.endswith("embed_tokens.weight") and (len(shape) != 2 or shape[1] != hidden):
-                raise MantissaError(f"Tokens of {name} must have {hidden} values, as config.json says, not shape {shape}")
+                raise MantissaError(f"Tokens of {name!r} must have {hidden!r} values, as config.json says, not shape {shape}")
 
     def _packed(self, name: str) -> Shape:
         shape = self.tensors[name][1]
         matrix = check_matrix(name, shape)
         scale = name + "_scale"
         if scale not in self.tensors:
-            raise MantissaError(f"Tensor {name} must have its scale in {scale}, which is not in {self.path.name}")
+            raise MantissaError(f"Tensor {name!r} must have its scale in {scale!r}, which is not in {self.path.name}")
         kind, sides = self.tensors[scale]
         if kind not in _FLOATS or sides not in ((1,), ()):
-            raise MantissaError(f"Scale {scale} must be one number of {', '.join(_FLOATS)}, not {kind} of shape {sides}")
+            raise MantissaError(f"Scale {scale!r} must be one number of {', '.join(_FLOATS)}, not {kind} of shape {sides}")
         return Shape(name, 4 * matrix.rows, matrix.columns)
 
     def _convention(self, config: dict[str, Any], scale: str) -> str:
@@ -131,7 +133,7 @@ class SafetensorsFile:
         linear, mode = chosen.get("linear_class", "bitlinear"), chosen.get("quantization_mode", "offline")
         if mode != "offline" or linear not in ("autobitlinear", "bitlinear"):
             raise MantissaError(f"Packed weights must be of linear_class autobitlinear or bitlinear and quantization_mode offline, "
-                                f"not {linear} and {mode}")
+                                f"not {linear!r} and {mode!r}")
         convention = "multiply" if linear == "autobitlinear" else "divide"
         middle = median(self._scale(shape.name, convention)[0] for shape in self.shapes)
         if middle > LARGEST_MULTIPLIER:

@@ -13,7 +13,7 @@ from .errors import MantissaError
 from .ternary import Trits
 
 __all__ = ["BLOCK", "WIDEST", "Floats", "Piece", "Shape", "Weights", "absmean_scale", "absmean_trits", "check_matrix", "check_scale",
-           "rows_at_a_time"]
+           "reason", "rows_at_a_time"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,6 +22,12 @@ BLOCK = 256
 WIDEST = 1 << 20
 """Most columns of a matrix: a row is the least that is read at a time."""
 _LEAST = np.float32(1e-5)                                   # scale of weights that are almost all zero, as in BitNet
+
+
+def reason(error: Exception) -> str:
+    """What a library said, on one line."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 class Piece(NamedTuple):
@@ -60,15 +66,15 @@ class Weights:
 def check_matrix(name: str, shape: tuple[int, ...]) -> Shape:
     """The name and shape of a matrix, if it is one we take."""
     if len(shape) != 2 or min(shape) < 1:
-        raise MantissaError(f"Tensor {name} must be a matrix, not {shape}")
+        raise MantissaError(f"Tensor {name!r} must be a matrix, not {shape}")
     if shape[1] > WIDEST:
-        raise MantissaError(f"Tensor {name} must have at most {WIDEST} columns, not {shape[1]}")
+        raise MantissaError(f"Tensor {name!r} must have at most {WIDEST} columns, not {shape[1]}")
     return Shape(name, *shape)
 
 
 def check_scale(name: str, value: float) -> float:
     if not isfinite(value) or value <= 0:
-        raise MantissaError(f"Scale of {name} must be positive and finite, not {value:g}")
+        raise MantissaError(f"Scale of {name!r} must be positive and finite, not {value:g}")
     return value
 
 
@@ -84,7 +90,7 @@ def absmean_scale(name: str, pieces: Iterator[Floats], count: int) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
             sums.append(fsum(np.abs(values).sum(axis=1, dtype=np.float64).tolist()))
         if not isfinite(sums[-1]):
-            raise MantissaError(f"Weights of {name} must be finite")
+            raise MantissaError(f"Weights of {name!r} must be finite")
     return float(max(np.float32(fsum(sums) / count), _LEAST))
 
 

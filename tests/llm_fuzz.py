@@ -1,7 +1,8 @@
 """Damaged ternary files: each must convert, or be refused in one sentence, within memory of four times its size.
 
-``python tests/llm_fuzz.py --cases 100000`` prints a report. Python's and numpy's allocations are counted, above those of the first
-conversion of each undamaged file; the process itself is refused more than 256 MB, which what libraries allocate elsewhere falls under.
+``python tests/llm_fuzz.py --cases 100000`` prints what it found, and writes it with ``--report FILE``. Python's and numpy's allocations
+are counted, above those of the first conversion of each undamaged file; the process itself is refused more than 256 MB, which what
+libraries allocate elsewhere falls under.
 """
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ from safetensors.numpy import save_file  # noqa: E402
 
 from mantissa.errors import MantissaError  # noqa: E402
 from mantissa.llm import Converted, convert  # noqa: E402
+from mantissa.sim_tb.report import markdown, write_report  # noqa: E402
 
 ALLOWED = 256 << 10                                         # bytes of Python's own objects, whatever the file's size
+_LISTED = 50                                                # kinds of sentences in a report
 _EDGES = (0, 1, 2, 3, 4, 7, 8, 0x55, 0x7F, 0x80, 0xAA, 0xF3, 0xFE, 0xFF)
 _NUMBERS = (0, 1, 2, 3, 31, 32, 36, 255, 256, 2 ** 16, 2 ** 20, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40, 2 ** 60, 2 ** 63, 2 ** 64 - 1)
 
@@ -142,6 +145,28 @@ def use(sample: Sample, folder: Path) -> None:
             done.payload(name)
 
 
+def _beginning(sentence: str, folder: Path, sample: Sample) -> str:
+    """The first words of a sentence, without what differs from file to file."""
+    for name in sample.files:
+        sentence = sentence.replace(f"{folder}/{name}", name)
+    sentence = sentence.replace(next(iter(sample.files)), "FILE").replace(str(folder), "DIR")
+    words = re.sub(r"\[.*\]|'.*?'|(?<!\w)-?[\d.]*\d\b", "#", sentence).split()
+    return " ".join(words[:16]) + " ..." * (len(words) > 16)
+
+
+def _write(options: argparse.Namespace, outcome: Outcome, seconds: float) -> None:
+    most = [(name, f"{n:,}") for name, n in sorted(outcome.most.items())]
+    found = outcome.sentences.most_common()
+    sentences = [(sentence, f"{count:,}") for sentence, count in found[:_LISTED]]
+    if len(found) > _LISTED:
+        sentences.append((f"{len(found) - _LISTED} others", f"{sum(count for _, count in found[_LISTED:]):,}"))
+    lines = [f"{outcome.cases:,} damaged files: {outcome.converted:,} converted, {sum(outcome.sentences.values()):,} refused, "
+             f"{len(outcome.violations)} violations. Beyond four times the files' size, {ALLOWED:,} bytes are allowed.", "",
+             *markdown(("files", "most bytes beyond four times their size"), most), "", *markdown(("refused with", "count"), sentences)]
+    command = f"python tests/llm_fuzz.py --cases {options.cases} --seed {options.seed}"
+    write_report(options.report, "Damaged ternary files", command, seconds, lines, outcome.violations)
+
+
 def campaign(cases: int, seed: int, folder: Path, using: Callable[[Sample, Path], None] = use) -> Outcome:
     """Damage files ``cases`` times and use them."""
     rng, outcome = Random(seed), Outcome()
@@ -181,8 +206,8 @@ def campaign(cases: int, seed: int, folder: Path, using: Callable[[Sample, Path]
                 outcome.converted += 1
             except MantissaError as error:
                 sentence = str(error)
-                outcome.sentences[re.sub(r"\d+|'.*'|\[.*\]", "#", " ".join(sentence.split()[:3]))] += 1
-                if "\n" in sentence or sentence.endswith(".") or not sentence:
+                outcome.sentences[_beginning(sentence, work, sample)] += 1
+                if not sentence.isprintable() or sentence.endswith(".") or not sentence:
                     outcome.violations.append(f"seed {seed} case {case}: {sample.name}: not one sentence: {sentence!r}")
             except KeyboardInterrupt:
                 raise
@@ -202,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="Write a dated report.")
     options = parser.parse_args(arguments)
     if options.cases < 1:
         print("Campaign must have at least one case")
@@ -214,9 +240,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
           f"{sum(outcome.sentences.values())} refused, {len(outcome.violations)} violations")
     print("most memory beyond four times the size: " + ", ".join(f"{name} {most}" for name, most in sorted(outcome.most.items())))
     for sentence, count in outcome.sentences.most_common(40):
-        print(f"{count:8} {sentence} ...")
+        print(f"{count:8} {sentence}")
     for violation in outcome.violations[:50]:
         print(violation)
+    if options.report is not None:
+        _write(options, outcome, time.monotonic() - start)
     return int(bool(outcome.violations))
 
 

@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from fractions import Fraction
 import json
 from pathlib import Path
+import re
 import subprocess
 import sys
 
 import gguf
-import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
+import llm_memory  # noqa: E402
 from llm_files import (DTYPES, LEGACY, OFFLINE, hf_bytes, i2_s_tensor, random_trits, structured, tq_bytes, write_gguf,  # noqa: E402
                        write_hf, write_i2_s, write_tq)
 
@@ -36,7 +37,7 @@ def two(columns: int = 256) -> dict[str, tuple[np.ndarray, float]]:
 def same(done: Converted, matrices: Mapping[str, tuple[np.ndarray, float]]) -> None:
     assert list(done.shapes) == list(matrices)
     for name, (trits, scale) in matrices.items():
-        assert (done.trits(name) == trits).all() and done.scales(name).tolist() == [scale]
+        assert (done.trits(name) == trits).all() and done.scales(name).tolist() == [scale] and done.scale(name) == scale
         assert (done.tiles(name) == tile(trits, done.tables)).all()
 
 
@@ -233,53 +234,29 @@ print(tracemalloc.get_traced_memory()[1])
     assert int(done.stdout) < 50_000
 
 
-MEMORY = """
-import resource, sys
-from pathlib import Path
-from mantissa.llm import convert
-resource.setrlimit(resource.RLIMIT_DATA, (200 << 20, 200 << 20))
-done = convert(*sys.argv[1:])
-status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-print(status["VmHWM"].split()[0], done.size)
-"""
-
-
-def zeros(path: Path, kind: str, rows: int, count: int) -> Path:
-    """A file of ``count`` matrices of zeros, 4096 wide."""
-    columns = 4096
-    if kind == "absmean":
-        save_file({f"{n}.weight": np.zeros((rows, columns), ml_dtypes.bfloat16) for n in range(count)}, path)
-    elif kind == "hf":
-        packed = {f"{n}.weight": np.full((rows // 4, columns), 0x55, np.uint8) for n in range(count)}
-        save_file(packed | {f"{name}_scale": np.ones(1, np.float32) for name in packed}, path)
-    elif kind == "tq2_0":
-        blocks = np.full((rows, columns // 256, 66), 0x55, np.uint8)
-        blocks[..., 64:] = 0
-        write_gguf(path, [(f"{n}.weight", gguf.GGMLQuantizationType.TQ2_0, blocks.reshape(rows, -1), None) for n in range(count)])
-    else:
-        data = np.full(rows * columns // 4 + 32, 0x55, np.uint8)
-        write_gguf(path, [(f"{n}.weight", 36, data, (rows, columns)) for n in range(count)])
-    return path
-
-
-def peak(path: Path, kind: str) -> tuple[int, int]:
-    """Most memory a process that converts the file has, mapped pages too, and bytes converted."""
-    done = subprocess.run([sys.executable, "-c", MEMORY, path, path.with_suffix(".out"), kind, "multiply" if kind == "hf" else "auto"],
-                          capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    most, size = map(int, done.stdout.split())
-    return 1024 * most, size
-
-
-@pytest.mark.parametrize("kind", ("hf", "tq2_0", "i2_s_x86", "absmean"))
+@pytest.mark.parametrize("kind", ("hf", "tq1_0", "tq2_0", "i2_s_x86", "absmean"))
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
-    """Nor with its matrices; data beyond 200 MB is refused to the process."""
+    """Nor with its matrices; mapped pages count, and ``python tests/llm_memory.py`` does the same with 500 MB."""
     rows = 2048 if kind == "absmean" else 16384
-    small, _ = peak(zeros(tmp_path / "small", kind, 64, 1), kind)
+    small, _ = llm_memory.peak(llm_memory.written(tmp_path / "small", kind, 64, 1), kind)
     for name, count in (("one", 1), ("four", 4)):
-        path = zeros(tmp_path / name, kind, 2 * rows // count, count)
-        large, size = peak(path, kind)
-        assert path.stat().st_size > 33e6 and size > 3.3e6 and large - small < 24e6, f"{large} bytes, {small} for a small file"
+        path = llm_memory.written(tmp_path / name, kind, 2 * rows // count, count)
+        large, size = llm_memory.peak(path, kind)
+        assert path.stat().st_size > 28e6 and size > 3.3e6
+        assert large < llm_memory.MOST and large - small < 24e6, f"{large} bytes, {small} for a small file"
+
+
+def test_memory_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert llm_memory.main(["hf", "--megabytes", "1", "--matrices", "2"]) == 0
+    assert re.search(r"^\| hf \| 1 \| 1 \| \d+ \| \d+ \|$", capsys.readouterr().out, re.M)
+    monkeypatch.setattr(llm_memory, "MOST", 1 << 20)
+    assert llm_memory.main(["tq1_0", "--megabytes", "1"]) == 1
+    capsys.readouterr()
+    assert llm_memory.main(["q4"]) == 2
+    assert capsys.readouterr().out == (
+        "Kind must be one of hf, absmean, tq1_0, tq2_0, blocks, i2_s_x86, i2_s_arm, i2_s_rows, not 'q4'\n")
+    assert llm_memory.main(["--megabytes", "0"]) == 2
+    assert capsys.readouterr().out == "Megabytes and matrices must be positive, not 0 and 8\n"
 
 
 def test_manifest_says_where_everything_is(tmp_path: Path) -> None:

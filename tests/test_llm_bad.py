@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import json
 from pathlib import Path
+import resource
 import sys
 
 import gguf
@@ -84,35 +85,39 @@ def half(value: float) -> bytes:
      "File a can not be read as GGUF: it says it has 18446744073709551615 fields, more than 1024"),
     (lambda p: raw(p / "a", b"GGUF\3\0\0\0" + bytes([255] * 8) + bytes(8)), {},
      "File a can not be read as GGUF: it says it has 18446744073709551615 tensors, more than 16384"),
-    (lambda p: cut(tq(p / "a"), 640), {}, "File a.gguf can not be read as GGUF: it ends at byte 640, before tensor w does at 656"),
+    (lambda p: cut(tq(p / "a"), 640), {}, "File a.gguf can not be read as GGUF: it ends at byte 640, before tensor 'w' does at 656"),
     (lambda p: cut(tq(p / "a"), 100), {}, "File a.gguf can not be read as GGUF: it ends at byte 100, inside its header"),
     (lambda p: cut(tq(p / "a", words=["one", "two"]), 100), {},
      "File a.gguf can not be read as GGUF: it ends at byte 100, inside an array"),
     (lambda p: cut(tq(p / "a", words=[1, 2, 3]), 100), {}, "File a.gguf can not be read as GGUF: it ends at byte 100, inside an array"),
     (lambda p: tq(p / "a", words=[[1], [2]]), {}, "File a.gguf can not be read as GGUF: it has an array of arrays"),
     (lambda p: write_gguf(p / "a.gguf", [("w", 77, np.zeros(64, np.int8), (8, 8))]), {},
-     "File a.gguf can not be read as GGUF: tensor w is of type 77, which is not known"),
+     "File a.gguf can not be read as GGUF: tensor 'w' is of type 77, which is not known"),
     (lambda p: write_gguf(p / "a.gguf", [("w", TQ2, np.zeros(66, np.int8), (2, 128))]), {},
-     "File a.gguf can not be read as GGUF: tensor w of tq2_0 must have rows of a multiple of 256, not (2, 128)"),
+     "File a.gguf can not be read as GGUF: tensor 'w' of tq2_0 must have rows of a multiple of 256, not (2, 128)"),
     (lambda p: patched(write_tq(p / "a.gguf", {"one": (TRITS, 1), "two": (TRITS, 1)}, "tq2_0"), b"two", b"one"), {},
-     "File a.gguf can not be read as GGUF: it has two tensors named one"),
+     "File a.gguf can not be read as GGUF: it has two tensors named 'one'"),
+    (lambda p: write_gguf(p / "a.gguf", [("w\n", 77, np.zeros(64, np.int8), (8, 8))]), {},
+     "File a.gguf can not be read as GGUF: tensor 'w\\n' is of type 77, which is not known"),
     (lambda p: raw(p / "a", (99).to_bytes(8, "little") + b"{}"), {},
      "File a can not be read as safetensors: Error while deserializing header: invalid header length"),
     (lambda p: cut(hf(p / "a"), 400), {},
      "File a.safetensors can not be read as safetensors: Error while deserializing header: incomplete metadata, file not fully covered"),
     # what is in them
     (lambda p: hf(p / "a", u_weight=np.zeros((2, 2), np.uint8)), {},
-     "Tensor u_weight must have its scale in u_weight_scale, which is not in a.safetensors"),
+     "Tensor 'u_weight' must have its scale in 'u_weight_scale', which is not in a.safetensors"),
     (lambda p: hf(p / "a", u_weight=np.zeros((2, 2), np.uint8), u_weight_scale=np.ones(2, np.float32)), {},
-     "Scale u_weight_scale must be one number of F32, F16, BF16, not F32 of shape (2,)"),
+     "Scale 'u_weight_scale' must be one number of F32, F16, BF16, not F32 of shape (2,)"),
     (lambda p: hf(p / "a", u_weight=np.zeros((2, 2), np.uint8), u_weight_scale=np.ones(1, np.int8)), {},
-     "Scale u_weight_scale must be one number of F32, F16, BF16, not I8 of shape (1,)"),
+     "Scale 'u_weight_scale' must be one number of F32, F16, BF16, not I8 of shape (1,)"),
     (lambda p: unpacked(p / "a", w_weight=np.zeros(4, np.uint8), w_weight_scale=np.ones(1, np.float32)), {},
-     "Tensor w_weight must be a matrix, not (4,)"),
+     "Tensor 'w_weight' must be a matrix, not (4,)"),
+    (lambda p: unpacked(p / "a", **{"w\n.weight": np.zeros(4, np.uint8), "w\n.weight_scale": np.ones(1, np.float32)}), {},
+     "Tensor 'w\\n.weight' must be a matrix, not (4,)"),
     (lambda p: unpacked(p / "a", w_weight=np.zeros((0, 4), np.uint8), w_weight_scale=np.ones(1, np.float32)), {},
-     "Tensor w_weight must be a matrix, not (0, 4)"),
+     "Tensor 'w_weight' must be a matrix, not (0, 4)"),
     (lambda p: unpacked(p / "a", w=np.zeros((1, (1 << 20) + 1), np.float16)), {"layout": "absmean"},
-     "Tensor w must have at most 1048576 columns, not 1048577"),
+     "Tensor 'w' must have at most 1048576 columns, not 1048577"),
     (lambda p: unpacked(p / "a", w=np.zeros((4, 4), np.float32)), {},
      "File a must hold packed ternary weights; layout absmean would quantise its floats"),
     (lambda p: hf(p / "a"), {"layout": "absmean"}, "File a.safetensors must hold float matrices"),
@@ -124,16 +129,16 @@ def half(value: float) -> bytes:
     (lambda p: tq(p / "a", change=put(7, b"\x57")), {}, "TQ2_0 weights must have codes 0, 1 and 2, not 3"),
     (lambda p: tq(p / "a", "tq1_0", put(7, bytes([20]))), {}, "TQ1_0 weights must be bytes of trits, which 20 is not"),
     (lambda p: tq(p / "a", "tq1_0", put(50, b"\x01")), {}, "TQ1_0 weights must be bytes of trits, which 1 is not"),
-    (lambda p: unpacked(p / "a", w=np.array([[1, np.nan]], np.float32)), {"layout": "absmean"}, "Weights of w must be finite"),
+    (lambda p: unpacked(p / "a", w=np.array([[1, np.nan]], np.float32)), {"layout": "absmean"}, "Weights of 'w' must be finite"),
     # scales
-    *[(lambda p, scale=scale: hf(p / "a", scale), {}, f"Scale of w.weight must be positive and finite, not {scale:g}")
+    *[(lambda p, scale=scale: hf(p / "a", scale), {}, f"Scale of 'w.weight' must be positive and finite, not {scale:g}")
       for scale in (0.0, -1.0, float("nan"), float("inf"))],
-    (lambda p: hf(p / "a", 1e-45, config=LEGACY), {}, "Scale of w.weight must be positive and finite, not inf"),
-    *[(lambda p, scale=scale: i2_s(p / "a", scale), {"layout": "i2_s_arm"}, f"Scale of w must be positive and finite, not {scale:g}")
+    (lambda p: hf(p / "a", 1e-45, config=LEGACY), {}, "Scale of 'w.weight' must be positive and finite, not inf"),
+    *[(lambda p, scale=scale: i2_s(p / "a", scale), {"layout": "i2_s_arm"}, f"Scale of 'w' must be positive and finite, not {scale:g}")
       for scale in (0.0, -1.0, float("nan"), float("inf"))],
-    *[(lambda p, scale=scale: tq(p / "a", change=put(64, half(scale))), {}, f"Scale of w must be positive and finite, not {scale:g}")
+    *[(lambda p, scale=scale: tq(p / "a", change=put(64, half(scale))), {}, f"Scale of 'w' must be positive and finite, not {scale:g}")
       for scale in (-1.0, float("nan"), float("inf"), -0.0)],
-    (lambda p: tq(p / "a", change=put(64, half(0))), {}, "Scale of w must be positive and finite, not 0, where weights are not 0"),
+    (lambda p: tq(p / "a", change=put(64, half(0))), {}, "Scale of 'w' must be positive and finite, not 0, where weights are not 0"),
     # what was declared
     (lambda p: hf(p / "a"), {"layout": "q4"},
      "Layout must be one of auto, hf, tq1_0, tq2_0, i2_s_x86, i2_s_arm, i2_s_rows, absmean, not 'q4'"),
@@ -144,9 +149,9 @@ def half(value: float) -> bytes:
     (lambda p: i2_s(p / "a"), {},
      "Layout of a.gguf must be declared, as I2_S does not say which it is: one of i2_s_x86, i2_s_arm, i2_s_rows"),
     (lambda p: i2_s(p / "a", trits=random_trits(8, 192)), {"layout": "i2_s_x86"},
-     "Tensor w in layout i2_s_x86 must have a multiple of 128 columns and of 1 rows, not 192 and 8"),
+     "Tensor 'w' in layout i2_s_x86 must have a multiple of 128 columns and of 1 rows, not 192 and 8"),
     (lambda p: i2_s(p / "a", trits=random_trits(6, 64)), {"layout": "i2_s_rows"},
-     "Tensor w in layout i2_s_rows must have a multiple of 1 columns and of 4 rows, not 64 and 6"),
+     "Tensor 'w' in layout i2_s_rows must have a multiple of 1 columns and of 4 rows, not 64 and 6"),
     (lambda p: tq(p / "a"), {"scale": "divide"}, "Scale of a.gguf must not be declared, as GGUF has but one kind, not divide"),
     (lambda p: hf(p / "a"), {"scale": "halve"}, "Scale must be one of auto, multiply, divide, not 'halve'"),
     (lambda p: hf(p / "a"), {"tables": 0}, "Tables must be an integer from 1 to 1024, not 0"),
@@ -161,17 +166,21 @@ def half(value: float) -> bytes:
      "or scale multiply or divide be declared"),
     (lambda p: hf(p / "a", config={"quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear",
                                                            "quantization_mode": "online"}}), {},
-     "Packed weights must be of linear_class autobitlinear or bitlinear and quantization_mode offline, not autobitlinear and online"),
+     "Packed weights must be of linear_class autobitlinear or bitlinear and quantization_mode offline, not 'autobitlinear' and 'online'"),
     (lambda p: hf(p / "a", config=[1]), {}, "Configuration {p}/config.json must be a JSON object, not list"),
     (lambda p: (raw(p / "config.json", b"{"), hf(p / "a", config=None))[1], {}, "Configuration {p}/config.json must be JSON"),
+    (lambda p: ((p / "config.json").mkdir(), hf(p / "a", config=None))[1], {},
+     "Configuration {p}/config.json can not be read: Is a directory"),
+    (lambda p: hf(p / "a", config={"hidden_size": "6\n4"}, **{"embed_tokens.weight": np.zeros((5, 63), np.float32)}), {},
+     "Tokens of 'embed_tokens.weight' must have '6\\n4' values, as config.json says, not shape (5, 63)"),
     (lambda p: (raw(p / "config.json", b" " * (1 << 20) + b"{}"), hf(p / "a", config=None))[1], {},
      "Configuration {p}/config.json must have at most 1048576 bytes, not 1048578"),
     (lambda p: write_hf(p / "a", {"w.weight": (TRITS, 1)}, config=OFFLINE,
                         others={"model.embed_tokens.weight": np.zeros((5, 63), np.float32)}), {},
-     "Tokens of model.embed_tokens.weight must have 64 values, as config.json says, not shape (5, 63)"),
+     "Tokens of 'model.embed_tokens.weight' must have 64 values, as config.json says, not shape (5, 63)"),
     (lambda p: write_gguf(p / "a.gguf", [("token_embd.weight", None, np.zeros((5, 63), np.float32), None)],
                           {"bitnet.embedding_length": 64}), {},
-     "Tokens of token_embd.weight must have 64 values, as bitnet.embedding_length says, not 63"),
+     "Tokens of 'token_embd.weight' must have 64 values, as 'bitnet.embedding_length' says, not 63"),
 ])
 def test_refused(tmp_path: Path, make: Callable[[Path], Path], options: dict[str, object], sentence: str) -> None:
     path = make(tmp_path)
@@ -206,11 +215,32 @@ def test_folder_must_be_empty_and_stays_as_it_was(tmp_path: Path) -> None:
     assert list(convert(tq(tmp_path / "a"), out).shapes) == ["w"]
 
 
+def test_folder_that_can_not_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tq(tmp_path / "a")
+    for out, reason in ((path / "out", "Not a directory"), (tmp_path / ("o" * 300), "File name too long")):
+        assert cli.main(["convert", str(path), "--out", str(out)]) == 2
+        assert capsys.readouterr().err == f"mantissa: Folder {out} can not be made: {reason}\n"
+
+
+def test_folder_that_can_not_be_written_to(tmp_path: Path) -> None:
+    """As on a disk that is full: files must not become larger than 40 bytes."""
+    path, out = tq(tmp_path / "a"), tmp_path / "out"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, limits[1]))
+    try:
+        with pytest.raises(MantissaError) as caught:
+            convert(path, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(caught.value) == f"Folder {out} can not be written to: File too large"
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("layout, sentence", [
     ("q4", "Layout to write must be one of hf, i2_s_x86, i2_s_arm, i2_s_rows, tq1_0, tq2_0, not 'q4'"),
-    ("hf", "Tensor w in layout hf must have a multiple of 4 rows, not 3"),
-    ("tq1_0", "Tensor w in layout tq1_0 must have a multiple of 256 columns, not 64"),
-    ("i2_s_x86", "Tensor w in layout i2_s_x86 must have a multiple of 128 columns and of 1 rows, not 64 and 3"),
+    ("hf", "Tensor 'w' in layout hf must have a multiple of 4 rows, not 3"),
+    ("tq1_0", "Tensor 'w' in layout tq1_0 must have a multiple of 256 columns, not 64"),
+    ("i2_s_x86", "Tensor 'w' in layout i2_s_x86 must have a multiple of 128 columns and of 1 rows, not 64 and 3"),
 ])
 def test_no_way_back(tmp_path: Path, layout: str, sentence: str) -> None:
     done = convert(i2_s(tmp_path / "a", trits=random_trits(3, 64)), tmp_path / "out", "i2_s_arm")
@@ -221,11 +251,13 @@ def test_no_way_back(tmp_path: Path, layout: str, sentence: str) -> None:
 
 def test_scales_that_do_not_fit_a_layout(tmp_path: Path) -> None:
     done = convert(i2_s(tmp_path / "a", 0.1), tmp_path / "out", "i2_s_arm")
-    with pytest.raises(MantissaError, match=r"^Scale of w in layout tq1_0 must be a float16, not np.float32\(0.1\)$"):
+    with pytest.raises(MantissaError, match=r"^Scale of 'w' in layout tq1_0 must be a float16, not np.float32\(0.1\)$"):
         done.payload("w", "tq1_0")
     mixed = convert(tq(tmp_path / "b", change=put(64, half(3))), tmp_path / "mixed")
-    with pytest.raises(MantissaError, match="^Tensor w must have one scale for layout hf, not one of every 256 weights$"):
+    with pytest.raises(MantissaError, match="^Tensor 'w' must have one scale for layout hf, not one of every 256 weights$"):
         mixed.payload("w", "hf")
+    with pytest.raises(MantissaError, match="^Tensor 'w' must have one scale for the device, not one of every 256 weights$"):
+        mixed.scale("w")
 
 
 @pytest.mark.parametrize("change, sentence", [
@@ -233,11 +265,11 @@ def test_scales_that_do_not_fit_a_layout(tmp_path: Path) -> None:
     ({"tensors": [3]}, "Manifest of {out} must be as convert writes it"),
     ({"tensors": 3}, "Manifest of {out} must be as convert writes it"),
     ({"tables": 9000}, "Tables must be an integer from 1 to 1024, not 9000"),
-    ({"rows": -1}, "Manifest of {out} must have whole numbers for w.weight, not [-1, 256, 0, 0, 1]"),
-    ({"rows": 9}, "Folder {out} must have all weights and scales of w.weight: files are truncated"),
-    ({"scale": 1}, "Folder {out} must have all weights and scales of w.weight: files are truncated"),
-    ({"scales": 2}, "Manifest of {out} must have one scale for w.weight, or one of every 256, not 2"),
-    ({"stored": {"dtype": "F32", "scale": "xyz"}}, "Manifest of {out} must have the stored scale of w.weight in hexadecimal, not 'xyz'"),
+    ({"rows": -1}, "Manifest of {out} must have whole numbers for 'w.weight', not [-1, 256, 0, 0, 1]"),
+    ({"rows": 9}, "Folder {out} must have all weights and scales of 'w.weight': files are truncated"),
+    ({"scale": 1}, "Folder {out} must have all weights and scales of 'w.weight': files are truncated"),
+    ({"scales": 2}, "Manifest of {out} must have one scale for 'w.weight', or one of every 256, not 2"),
+    ({"stored": {"dtype": "F32", "scale": "xyz"}}, "Manifest of {out} must have the stored scale of 'w.weight' in hexadecimal, not 'xyz'"),
     ({"stored": [1]}, "Manifest of {out} must be as convert writes it"),
     (b"{", "Manifest of {out} must be JSON"),
     (b"[]", "Manifest of {out} must be of format 'mantissa ternary 1'"),
@@ -262,10 +294,10 @@ def test_damaged_folder(tmp_path: Path, change: object, sentence: str) -> None:
 def test_damaged_data(tmp_path: Path) -> None:
     out = convert(hf(tmp_path / "a"), tmp_path / "out").folder
     done = Converted(out)
-    with pytest.raises(MantissaError, match="^Tensor must be one of those of .*out, such as w.weight, not 'u'$"):
+    with pytest.raises(MantissaError, match="^Tensor must be one of those of .*out, such as 'w.weight', not 'u'$"):
         done.trits("u")
     (out / "scales.bin").write_bytes(np.float32(np.nan).tobytes())
-    with pytest.raises(MantissaError, match="^Scale of w.weight must be positive and finite, not nan$"):
+    with pytest.raises(MantissaError, match="^Scale of 'w.weight' must be positive and finite, not nan$"):
         Converted(out).scales("w.weight")
     data = bytearray((out / "weights.bin").read_bytes())
     data[3] = 250
@@ -327,3 +359,11 @@ def test_campaign_notices(tmp_path: Path) -> None:
     for part in ("tq1_0: IndexError: 4", "tq2_0: not one sentence", "bytes beyond four times its size"):
         assert any(part in violation for violation in violations), part
     assert llm_fuzz.main(["--cases", "0"]) == 1
+
+
+def test_campaign_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "setrlimit", lambda *limits: None)                          # would hold for the tests after this
+    assert llm_fuzz.main(["--cases", "30", "--seed", "7", "--report", str(tmp_path / "fuzz.md")]) == 0
+    report = (tmp_path / "fuzz.md").read_text()
+    assert "`python tests/llm_fuzz.py --cases 30 --seed 7`" in report and "\n30 damaged files: " in report
+    assert report.endswith("Nothing failed.\n")
