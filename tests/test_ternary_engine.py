@@ -16,7 +16,7 @@ from mantissa.hw.payload import pack
 from mantissa.hw.ternary_engine import PHASES, TernaryEngine
 from mantissa.hw.tlmm_build import CODES, OFFSET, TableBuild, address, walk
 from mantissa.hw.tlmm_ram import TlmmByteRam
-from mantissa.sim_tb.exhaustive import harness
+from mantissa.sim_tb.exhaustive import compare, harness
 from mantissa.ternary import pack_radix3, pack_tq1_0, table
 from mantissa.ternary_product import TernaryWeights
 from mantissa.ternary_tiles import untile
@@ -109,8 +109,21 @@ def test_half_tables_take_half_the_cycles() -> None:
     assert run.cycles <= len(streams["i"]["data"]) + 20 + 256 + 20 * (10 + 2)
 
 
-@pytest.mark.parametrize(("code", "planes"), [("radix3_half", 1), ("signs_half", 1), ("signs_half", 3)])
-def test_half_tables_multiply(code: str, planes: int) -> None:
+@pytest.mark.parametrize(("code", "planes"), [("bits", 1), ("bits", 3), ("signs_half", 1), ("signs_half", 4)])
+def test_planes_with_stalls(code: str, planes: int) -> None:
+    """Numbers of planes that the catalogue does not have; the first stimulus without stalls, others with."""
+    design = ternary_engine(1, code=code, planes=planes, cells=False, rows=32, tiles=16, length_bits=2)
+    model = harness(design, folder=FOLDER, optimize=0)
+    for seed, stall in enumerate(("none", "random", "random", "bursty")):
+        streams = design.stimulus(np.random.default_rng(seed))
+        golden = design.golden(streams)
+        compare(model, {port: pack(layout, streams[port]) for port, layout in model.inputs.items()},
+                {port: pack(layout, golden[port]) for port, layout in model.outputs.items()}, streams, stall=stall, seed=seed)
+
+
+@pytest.mark.parametrize(("code", "planes"), [("radix3_half", 1), ("signs_half", 1), ("signs_half", 3), ("signs_half", 4), ("bits", 1),
+                                              ("bits", 3)])
+def test_tables_multiply(code: str, planes: int) -> None:
     """Golden sums against a product of the weights that were packed here."""
     design = ternary_engine(2, code=code, planes=planes, tiles=16, acc_bits=20)
     rng = np.random.default_rng(1)
@@ -119,6 +132,9 @@ def test_half_tables_multiply(code: str, planes: int) -> None:
         weights = rng.integers(-1, 2, (40, 10))
         index = (weights.reshape(40, 2, 5) + 1) @ 3 ** np.arange(5)
         packed = np.vectorize(lambda n: address(int(n), code))(index)
+    elif code == "bits":
+        weights = rng.integers(-1 << planes - 1, 1 << planes - 1, (40, 16))
+        packed = pack_planes(weights, planes, 2).reshape(-1, 2)
     else:
         weights = 2 * rng.integers(0, 1 << planes, (40, 16)) + 1 - (1 << planes)
         packed = pack_signs(weights, planes, 2).reshape(-1, 2)
