@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,9 @@ from .ternary_tiles import untile
 __all__ = ["Machine"]
 
 LIMIT = 1 << 15
-"""Outputs are below it, and at least its negative."""
+"""Values and outputs are below it, and at least its negative."""
+CODES = 1 << 7
+"""So are codes with this."""
 
 
 class Machine:
@@ -52,7 +55,8 @@ class Machine:
         Raises
         ------
         MantissaError
-            If an address is outside its memory, or a matrix is not what it should be.
+            If an address is outside its memory, a value has more bits than the hardware would take the lowest of, or a matrix is not
+            what it should be.
         """
         for instruction in program:
             if instruction.op == Op.HALT:
@@ -68,6 +72,13 @@ class Machine:
 
     def _x(self, i: Instruction, base: int) -> npt.NDArray[np.int64]:
         return self.vectors[self._places(base, i.columns, i.run, i.skip)].astype(np.int64)
+
+    def _within(self, i: Instruction, values: npt.NDArray[Any], limit: int = LIMIT) -> npt.NDArray[Any]:
+        """Values that have as few bits as the hardware looks at."""
+        wrong = values[(values < -limit) | (values >= limit)]
+        if wrong.size:
+            raise MantissaError(f"Values that {i.op.name} reads must be within {-limit} and {limit - 1}, not {wrong[0]}")
+        return values
 
     def _give(self, i: Instruction, values: npt.ArrayLike) -> None:
         array = np.asarray(values)
@@ -87,7 +98,7 @@ class Machine:
         self._give(i, self.memory[self._bytes(i, 4 * i.columns)].view("<i4"))
 
     def _quantised(self, i: Instruction) -> Quantised:
-        found = norm_absmax(self._x(i, i.x), self._x(i, i.other))
+        found = norm_absmax(self._within(i, self._x(i, i.x)), self._within(i, self._x(i, i.other)))
         if i.multiplier >> self.scale_bits:
             raise MantissaError(f"Multiplier of a scale must have {self.scale_bits} bits, not the value {i.multiplier}")
         constant = Dyadic(np.asarray(i.multiplier), np.asarray(i.shift))
@@ -98,7 +109,7 @@ class Machine:
         self._give(i, self._quantised(i).codes)
 
     def _product(self, i: Instruction) -> None:
-        self._multiply(i, self._x(i, i.x), bool(i.scales))
+        self._multiply(i, self._within(i, self._x(i, i.x), CODES), bool(i.scales))
 
     def _linear(self, i: Instruction) -> None:
         self._multiply(i, self._quantised(i).codes, True)
@@ -111,7 +122,7 @@ class Machine:
             return
         if self._scale is None:
             raise MantissaError("A product can be scaled only when something was quantised")
-        added = self.vectors[self._places(i.residual, i.rows, i.rows, 0)] if i.adds else 0
+        added = self._within(i, self.vectors[self._places(i.residual, i.rows, i.rows, 0)]) if i.adds else 0
         y = golden.requantize(sums, self._scale.multiplier[()], self._scale.shift[()], zero_point=added, low=-LIMIT, high=LIMIT - 1)
         self._give(i, golden.relu(y) if i.relu else y)
 
@@ -119,4 +130,4 @@ class Machine:
         self._give(i, np.maximum(self._x(i, i.x), self._x(i, i.other)))
 
     def _gate(self, i: Instruction) -> None:
-        self._give(i, gated_square(self._x(i, i.x), self._x(i, i.other), 16)[0])
+        self._give(i, gated_square(self._within(i, self._x(i, i.x)), self._within(i, self._x(i, i.other)), 16)[0])

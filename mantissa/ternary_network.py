@@ -95,10 +95,13 @@ class Network:
         Raises
         ------
         MantissaError
-            If they do not fit, or the scale has other bits than the device's.
+            If they do not fit, or gains or the scale have other bits than the device's.
         """
         if layer.bits != self.scale_bits:
             raise MantissaError(f"Scale of {name} must have the device's {self.scale_bits} bits, not {layer.bits}")
+        wrong = layer.gain[(layer.gain < -1 << 15) | (layer.gain >= 1 << 15)]
+        if wrong.size:
+            raise MantissaError(f"Gains of {name} must be within -32768 and 32767, not {wrong[0]}")
         packed = tile(layer.trits, self.tables)
         tiles, rows, _ = packed.shape
         at, self._memory = self._memory, self._memory + tiles * rows

@@ -1,6 +1,8 @@
 """What a ternary accelerator is programmed with.
 
-Vectors are integers of 16 bits, or sums of 32, or int8 codes, a word of the vector memory each. The external memory holds matrices, in
+Vectors are integers of 16 bits, or sums of 32, or int8 codes, a word of the vector memory each. STORE, LOAD and MAX take all 32; of values
+and gains that are normalised, gated or added the hardware takes the lowest 16, of codes the lowest 8, and the golden machine refuses what
+has more. The external memory holds matrices, in
 words of ``tables`` bytes (:mod:`.ternary_tiles`).
 
 * **STORE** moves ``columns`` words of the vector memory from ``x`` on to the external memory, from word ``memory`` on: ``tables / 4`` of

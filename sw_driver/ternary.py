@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import struct
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..config import Config, load as load_config
 from ..errors import DeviceError, MantissaError
 from ..registers import Capability, Region
+from ..ternary import GROUP
 from ..ternary_interpreter import Machine
 from ..ternary_program import LOG_FIELDS, LOG_WORDS, Instruction, Op, encode
 from .client import Client
@@ -62,6 +63,7 @@ class _Golden:
         return self.machine.vectors[at:at + count].copy()
 
     def run(self, program: Sequence[Instruction]) -> list[dict[str, int]]:
+        encode(program)                                     # refuses what the device could not be given
         self.machine.run(program)
         return []
 
@@ -143,9 +145,10 @@ class TernaryDevice:
         MantissaError
             If they do not fit.
         """
-        words = np.asarray(values)
-        if words.ndim != 1 or words.dtype.kind not in "iu":
+        words = _integers("Vectors", values)
+        if words.ndim != 1:
             raise MantissaError(f"Vectors must be integers of one dimension, not {words.dtype} {words.shape}")
+        _check_range("Vectors must be integers of 32 bits", words, -1 << 31, (1 << 31) - 1)
         self._check(at, len(words))
         self.backend.write(at, words.astype(np.int32))
 
@@ -162,20 +165,21 @@ class TernaryDevice:
         return counted
 
     def store(self, at: int, data: npt.ArrayLike) -> None:
-        """Bytes into the external memory, from word ``at`` on, through the vector memory: what that held is lost.
+        """Bytes of trits into the external memory, from word ``at`` on, through the vector memory: what that held is lost.
 
         Raises
         ------
         MantissaError
-            If there are no whole words of them, or they do not fit.
+            If they are no trits, no whole words, or do not fit.
         """
-        image = np.asarray(data, np.uint8).reshape(-1)
+        image = _integers("Data for the external memory", data)
+        _check_range("Data for the external memory must be bytes of trits", image, 0, 3 ** GROUP - 1)
+        if image.ndim > 1 and image.shape[-1] != self.tables:
+            raise MantissaError(f"Tiles for the external memory must have words of {self.tables} bytes, not {image.shape[-1]}")
         if image.size % self.tables:
             raise MantissaError(f"Data for the external memory must be words of {self.tables} bytes, not {image.size} bytes")
-        end = at + image.size // self.tables
-        if at < 0 or end > self.memory_words:
-            raise MantissaError(f"Data must lie within the external memory's {self.memory_words:,} words, not in {at:,} to {end:,}")
-        words = image.view("<i4")
+        self._check_memory(at, image.size // self.tables)
+        words = image.astype(np.uint8).reshape(-1).view("<i4")
         for first in range(0, len(words), self.vector_words):
             part = words[first:first + self.vector_words]
             self.write(0, part)
@@ -183,6 +187,7 @@ class TernaryDevice:
 
     def load(self, at: int, count: int) -> npt.NDArray[np.uint8]:
         """Words of the external memory as bytes, through the vector memory: what that held is lost."""
+        self._check_memory(at, count)
         parts, each = [], self.vector_words * 4 // self.tables
         for first in range(0, count, each):
             words = min(each, count - first) * self.tables // 4
@@ -191,5 +196,34 @@ class TernaryDevice:
         return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 
     def _check(self, at: int, count: int) -> None:
-        if at < 0 or at + count > self.vector_words:
-            raise MantissaError(f"Vectors must lie within {self.vector_words} words, not in {at} to {at + count}")
+        end = _whole("Address of a vector", at) + _whole("Number of words", count)
+        if not 0 <= at <= end <= self.vector_words:
+            raise MantissaError(f"Vectors must lie within {self.vector_words} words, not in {at} to {end}")
+
+    def _check_memory(self, at: int, count: int) -> None:
+        end = _whole("Address of data", at) + _whole("Number of words", count)
+        if not 0 <= at <= end <= self.memory_words:
+            raise MantissaError(f"Data must lie within the external memory's {self.memory_words:,} words, not in {at:,} to {end:,}")
+
+
+def _whole(what: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise MantissaError(f"{what} must be an integer, not {value!r}")
+    return int(value)
+
+
+def _integers(what: str, values: npt.ArrayLike) -> npt.NDArray[np.integer[Any]]:
+    try:
+        array = np.asarray(values)
+    except ValueError:                                      # rows of different lengths
+        raise MantissaError(f"{what} must be an array of integers, not {type(values).__name__}") from None
+    if array.dtype.kind not in "iu":
+        raise MantissaError(f"{what} must be integers, not {array.dtype}")
+    return array
+
+
+def _check_range(rule: str, values: npt.NDArray[np.integer[Any]], low: int, high: int) -> None:
+    """Refuse the first value outside a range."""
+    wrong = np.flatnonzero((values < low) | (values > high))
+    if wrong.size:
+        raise MantissaError(f"{rule}, {low} to {high}, not {values.flat[wrong[0]]} at index {wrong[0]}")

@@ -1,31 +1,38 @@
 """The ternary accelerator: its programs, its golden machine, and the simulated device with weights in SDRAM."""
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 import importlib.util
 from pathlib import Path
 import re
 import sys
+import textwrap
 
 import numpy as np
 import pytest
 
 pytest.importorskip("amaranth")
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
 from mantissa import ternary_program
 from mantissa.bitlinear import BitLinear
 from mantissa.config import load as load_config
 from mantissa.errors import DeviceError, MantissaError
+from mantissa.hw import accelerator
 from mantissa.hw.accelerator import narrowed
 from mantissa.hw.memory_onchip import OnChip
+from mantissa.hw.memory_port import MemoryPort
 from mantissa.hw.ternary_core import TernaryCore
 from mantissa.registers import Code, Control, Region, State
-from mantissa.sw_driver.client import register
+from mantissa.sw_driver.client import Client, register
 from mantissa.sw_driver.device import Device
-from mantissa.sw_driver.ternary import TernaryDevice
+from mantissa.sw_driver.ternary import TernaryDevice, _Linked
+from mantissa.ternary import ZERO
 from mantissa.ternary_interpreter import Machine
 from mantissa.ternary_network import Image, Network
 from mantissa.ternary_program import Instruction, Op, decode, encode
@@ -135,6 +142,55 @@ def test_networks_layer_by_layer(device, name, kind):
             assert (values == expected[output][n].reshape(-1)).all(), output
 
 
+@pytest.mark.parametrize("kind", ["tq1_0", "hf"])
+def test_converted_file_to_the_device(device, tmp_path, kind):
+    """From a file that the format's own library wrote to exact products, sums and outputs with the file's scale."""
+    pytest.importorskip("gguf")
+    pytest.importorskip("safetensors")
+    sys.path.insert(0, str(Path(__file__).parent))
+    from llm_files import OFFLINE, random_trits, write_hf, write_tq
+
+    from mantissa.llm import convert
+    matrices = {"a.weight": (random_trits(48, 256, 11), 0.5), "b.weight": (random_trits(20, 512, 12), 0.03125)}
+    path = write_tq(tmp_path / "a.gguf", matrices, kind) if kind == "tq1_0" else write_hf(tmp_path / "a.safetensors", matrices, "BF16",
+                                                                                          OFFLINE)
+    model = convert(path, tmp_path / "out", tables=device.tables)
+    at, rng = 500, np.random.default_rng(13)
+    for name, (trits, scale) in matrices.items():
+        packed, (rows, columns) = model.tiles(name), trits.shape
+        device.store(at, packed)
+        x = rng.integers(-128, 128, columns)
+        device.write(0, x)
+        device.run([Instruction(op=Op.PRODUCT, y=1000, memory=at, rows=rows, columns=columns, tiles=len(packed))])
+        assert (device.read(1000, rows) == trits.astype(int) @ x).all()
+        assert model.scale(name) == scale
+        layer = BitLinear.of(model.trits(name), model.scale(name), rng.integers(100, 3000, columns), 2.0 ** -10, 2.0 ** -8, 2.0 ** -12)
+        values = rng.integers(-3000, 3000, columns)
+        device.write(0, values)
+        device.write(2000, layer.gain)
+        device.run([Instruction(op=Op.LINEAR, other=2000, y=1000, memory=at, rows=rows, columns=columns, tiles=len(packed), eps=layer.eps,
+                                multiplier=int(layer.constant.multiplier), shift=int(layer.constant.shift))])
+        assert (device.read(1000, rows) == layer(values)).all()
+        at += packed.shape[0] * rows
+
+
+def test_page_is_true(tmp_path):
+    """What docs/ternary.md shows of a converted file on a device."""
+    pytest.importorskip("gguf")
+    sys.path.insert(0, str(Path(__file__).parent))
+    from llm_files import random_trits, write_tq
+
+    from mantissa.llm import convert
+    page = (EXAMPLE.parent.parent / "docs" / "ternary.md").read_text(encoding="utf-8").partition("## To a device")[2]
+    code = re.search(r"^(    .*\n|\n)+", page[page.index("    import"):])[0]
+    trits = random_trits(12, 256, 14)
+    out = tmp_path / "out"
+    convert(write_tq(tmp_path / "a.gguf", {"blk.0.attn_q.weight": (trits, 0.5)}, "tq2_0"), out)
+    found = {}
+    exec(textwrap.dedent(code).replace("build/model", str(out)), found)
+    assert (found["outputs"] == 0.5 * (trits.astype(int) @ found["x"])).all()
+
+
 def test_device_stops_and_goes_on(simulated):
     end = simulated.memory_words
     for instruction, reason in [
@@ -154,34 +210,97 @@ def test_device_stops_and_goes_on(simulated):
     assert (simulated.read(100, 64) == trits.astype(int) @ codes).all()
 
 
-def test_memory_that_does_not_answer():
-    """The core alone: the guard says so, and the program stops with the burst's address."""
-    core = TernaryCore(replace(load_config("ternary"), weight_words=256, activation_words=256, param_channels=16, accumulators=32,
-                               instructions=16), b"01234567")
-    image = encode([Instruction(op=Op.PRODUCT, memory=0x55, rows=20, columns=40)])
-    requests = [((Region.PROGRAM << 20) + n, byte) for n, byte in enumerate(image)] + [(register("CONTROL"), Control.START)]
-    found = []
+class Mute(wiring.Component):
+    """A memory that takes requests and words, and after its first ``words`` read says nothing more."""
+    words = 0
 
-    async def bench(ctx):
-        ctx.set(core.o.ready, 1)
-        ctx.set(core.memory.read_requests.ready, 1)
-        for address, byte in requests:
-            ctx.set(core.i.p, {"address": address, "write": 1, "data": byte})
-            ctx.set(core.i.valid, 1)
-            await ctx.tick().until(core.i.ready)
-        ctx.set(core.i.valid, 0)
-        await ctx.tick().repeat(400)
-        assert ctx.get(core.status) & 0xff == State.RUNNING
-        ctx.set(core.memory_address, 0x55)
-        ctx.set(core.memory_failed, 1)
-        await ctx.tick().repeat(3)
-        found.append(ctx.get(core.status) & 0xffff)
+    def __init__(self, **port):
+        super().__init__({"port": In(MemoryPort(**port))})
 
-    simulator = Simulator(core)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    assert found == [State.FAILED | Code.MEMORY << 8]
+    def elaborate(self, platform):
+        m = Module()
+        given, asked, o = Signal(range(self.words + 1)), Signal(), self.port.read_data
+        m.d.comb += [getattr(self.port, name).ready.eq(1) for name in ("read_requests", "write_requests", "write_data")]
+        m.d.comb += [o.valid.eq(asked & (given != self.words)), o.p.data.eq(int.from_bytes(bytes([ZERO] * 8)))]
+        m.d.sync += [asked.eq(asked | self.port.read_requests.valid), given.eq(given + (o.valid & o.ready))]
+        return m
+
+
+class Wire:
+    """What the driver takes for a transport: an accelerator in Amaranth's simulator."""
+    def __init__(self, accelerator):
+        self.name, self.patience, self.cycles = "simulated core", 100.0, None
+        self.accelerator, self.sent, self.received, self.now = accelerator, deque(), bytearray(), 0
+        self.simulator = Simulator(accelerator)
+        self.simulator.add_clock(1e-6)
+        self.simulator.add_testbench(self.host, background=True)
+
+    async def host(self, ctx):
+        rx, tx = self.accelerator.rx, self.accelerator.tx
+        ctx.set(tx.ready, 1)
+        while True:
+            offered = bool(self.sent)                       # more may be sent before the tick
+            ctx.set(rx.valid, offered)
+            ctx.set(rx.p.data, self.sent[0] if offered else 0)
+            _, _, taken, came, byte = await ctx.tick().sample(rx.ready, tx.valid, tx.p.data)
+            if taken and offered:
+                self.sent.popleft()
+            if came:
+                self.received.append(byte)
+            self.now += 1
+
+    def write(self, data):
+        self.sent += data
+
+    def read(self, timeout):
+        end = self.now + 20_000
+        while not self.received and self.now < end:
+            self.simulator.advance()
+        data = bytes(self.received)
+        self.received.clear()
+        return data
+
+    def drain(self):
+        self.received.clear()
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def mute(request, monkeypatch):
+    """The driver's client of an accelerator whose memory gives so many words, and then never answers."""
+    monkeypatch.setattr(Mute, "words", request.param)
+    monkeypatch.setattr(accelerator, "OnChip", Mute)
+    monkeypatch.setattr(accelerator, "PATIENCE", 200)
+    config = replace(load_config("ternary"), weight_words=256, activation_words=256, param_channels=16, accumulators=32, instructions=16)
+    client = Client(Wire(accelerator.Accelerator(config, b"01234567")))
+    client.connect()
+    return client
+
+
+@pytest.mark.parametrize("mute", [0], indirect=True)
+def test_memory_that_does_not_answer(mute):
+    """The program stops, FAULT being where the burst began; and so does the next, as nothing is heard of the memory until reset."""
+    for memory in (0x55, 0x99):
+        mute.write(Region.PROGRAM << 20, encode([Instruction(op=Op.PRODUCT, memory=memory, rows=20, columns=40)]))
+        mute.write(register("CONTROL"), bytes([Control.START]))
+        assert mute.wait(10_000) == State.FAILED | Code.MEMORY << 8
+        assert mute.register("FAULT") == 0x55
+
+
+@pytest.mark.parametrize("mute, call, reason", [
+    (0, lambda device: device.run([Instruction(op=Op.MAX), Instruction(op=Op.PRODUCT, memory=0x55, rows=20, columns=40)]),
+     "PRODUCT, instruction 1, word 0x55"),
+    (16, lambda device: device.run([Instruction(op=Op.PRODUCT, memory=0x55, rows=20, columns=40)]), "PRODUCT, instruction 0, word 0x65"),
+    (0, lambda device: device.load(0x77, 1), "LOAD, instruction 0, word 0x77"),
+    (0, lambda device: device.store(0x66, np.full(16, ZERO)), "STORE, instruction 0, word 0x66"),
+], indirect=["mute"])
+def test_memory_that_does_not_answer_by_address(mute, call, reason):
+    """The driver's sentence names it: of the second burst, where the first came."""
+    with pytest.raises(DeviceError) as caught:
+        call(TernaryDevice(_Linked(mute)))
+    assert str(caught.value) == f"Program must run to its end, and simulated core stopped it: MEMORY, {reason}"
 
 
 def test_scale_of_a_bfloat16():
@@ -240,8 +359,29 @@ def test_scale_of_a_bfloat16():
 def test_refusals():
     with TernaryDevice.open("golden", config="ternary") as device:
         for call, message in [
-            (lambda: device.write(0, np.zeros(3)), "Vectors must be integers of one dimension, not float64 (3,)"),
+            (lambda: device.write(0, np.zeros(3)), "Vectors must be integers, not float64"),
             (lambda: device.write(16_383, [1, 2]), "Vectors must lie within 16384 words, not in 16383 to 16385"),
+            (lambda: device.write(0, [3, (1 << 40) + 5]),
+             "Vectors must be integers of 32 bits, -2147483648 to 2147483647, not 1099511627781 at index 1"),
+            (lambda: device.write(0, np.array([1 << 63], np.uint64)),
+             "Vectors must be integers of 32 bits, -2147483648 to 2147483647, not 9223372036854775808 at index 0"),
+            (lambda: device.write(0, [[1], [2, 3]]), "Vectors must be an array of integers, not list"),
+            (lambda: device.write(0, [[1]]), "Vectors must be integers of one dimension, not int64 (1, 1)"),
+            (lambda: device.write(0.5, [1]), "Address of a vector must be an integer, not 0.5"),
+            (lambda: device.write(-1, [1]), "Vectors must lie within 16384 words, not in -1 to 0"),
+            (lambda: device.read(0, -3), "Vectors must lie within 16384 words, not in 0 to -3"),
+            (lambda: device.read(5, "7"), "Number of words must be an integer, not '7'"),
+            (lambda: device.load(-1, 2), "Data must lie within the external memory's 65,536 words, not in -1 to 1"),
+            (lambda: device.load(65_535, 2), "Data must lie within the external memory's 65,536 words, not in 65,535 to 65,537"),
+            (lambda: device.load(9, -1), "Data must lie within the external memory's 65,536 words, not in 9 to 8"),
+            (lambda: device.load(True, 2), "Address of data must be an integer, not True"),
+            (lambda: device.store(0, [0.5] * 8), "Data for the external memory must be integers, not float64"),
+            (lambda: device.store(0, [-1] * 8), "Data for the external memory must be bytes of trits, 0 to 242, not -1 at index 0"),
+            *[(lambda byte=byte: device.store(0, [0] * 9 + [byte] * 7),
+               f"Data for the external memory must be bytes of trits, 0 to 242, not {byte} at index 9") for byte in range(243, 257)],
+            (lambda: device.store(-1, np.zeros(8, np.uint8)),
+             "Data must lie within the external memory's 65,536 words, not in -1 to 0"),
+            (lambda: device.store(0, np.zeros((4, 4), np.uint8)), "Tiles for the external memory must have words of 8 bytes, not 4"),
             (lambda: device.store(0, np.zeros(9, np.uint8)), "Data for the external memory must be words of 8 bytes, not 9 bytes"),
             (lambda: device.store(65_535, np.zeros(16, np.uint8)),
              "Data must lie within the external memory's 65,536 words, not in 65,535 to 65,537"),
@@ -249,9 +389,12 @@ def test_refusals():
              "A product can be scaled only when something was quantised"),
             (lambda: device.run([Instruction(op=Op.MAX, x=16_380, columns=5)]),
              "Vectors must end before word 16384, not at 16384"),
+            (lambda: device.run([Instruction(op=Op.MAX), Instruction(op=Op.MAX, x=-1)]),
+             "Field x of instruction 1 must be between 0 and 262143, not -1"),
         ]:
-            with pytest.raises(MantissaError, match=f"^{re.escape(message)}$"):
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
                 call()
+        assert not len(device.read(16_384, 0)) and not len(device.load(65_536, 0))
     with pytest.raises(MantissaError, match="^Configuration sim must have engine 'ternary', not 'array'$"):
         TernaryDevice.open("golden", config="sim")
     with pytest.raises(DeviceError, match="must have an array, and has a ternary engine: open it as a TernaryDevice$"):
@@ -266,10 +409,33 @@ def test_machine_refuses_what_lies_outside():
         Machine(tables=8, vector_words=64, memory_words=16, scale_bits=8).run([Instruction(op=Op.QUANTISE, columns=2, multiplier=256)])
 
 
+@pytest.mark.parametrize("fields, bits", [
+    ({"op": Op.QUANTISE}, 16), ({"op": Op.QUANTISE, "x": 1, "other": 0}, 16), ({"op": Op.LINEAR}, 16), ({"op": Op.GATE}, 16),
+    ({"op": Op.GATE, "x": 1, "other": 0}, 16), ({"op": Op.PRODUCT}, 8), ({"op": Op.PRODUCT, "x": 1, "scales": 1, "adds": 1}, 16)])
+def test_machine_refuses_values_that_the_hardware_would_cut(fields, bits):
+    """Where the hardware takes the lowest bits; the others are given, and so are the largest."""
+    scale = {"multiplier": 40_000, "shift": 9}
+    instruction = Instruction(**{"x": 0, "other": 1, "y": 2, "rows": 1, **scale, **fields})
+    for value, fits in [((1 << bits - 1) - 1, True), (-1 << bits - 1, True), (1 << bits - 1, False), ((-1 << bits - 1) - 1, False)]:
+        machine = Machine(tables=8, vector_words=64, memory_words=16)
+        machine.vectors[8] = machine.vectors[9] = 1
+        machine.run([Instruction(op=Op.QUANTISE, x=8, other=9, y=10, **scale)])
+        machine.memory[:] = ZERO
+        machine.vectors[:2] = value, 1
+        if fits:
+            machine.run([instruction])
+            continue
+        rule = f"Values that {fields['op'].name} reads must be within {-1 << bits - 1} and {(1 << bits - 1) - 1}, not {value}"
+        with pytest.raises(MantissaError, match=f"^{re.escape(rule)}$"):
+            machine.run([instruction])
+
+
 def test_networks_that_do_not_fit():
     layer = BitLinear.of(np.ones((40, 100), np.int8), 1.0, np.ones(100, int), 1.0, 1.0, 1.0)
     with pytest.raises(MantissaError, match=r"^Matrices must fit 100 words of 8 bytes, and that of wide would end at 120$"):
         Network(tables=8, vector_words=1000, memory_words=100).place("wide", layer)
+    with pytest.raises(MantissaError, match=r"^Gains of wide must be within -32768 and 32767, not 32768$"):
+        Network(tables=8, vector_words=1000, memory_words=1000).place("wide", replace(layer, gain=layer.gain << 15))
     with pytest.raises(MantissaError, match=r"^Scale of wide must have the device's 8 bits, not 16$"):
         Network(tables=8, vector_words=1000, memory_words=1000, scale_bits=8).place("wide", layer)
     with pytest.raises(MantissaError, match=r"^Vectors must fit 120 words, and out would end at 140$"):
