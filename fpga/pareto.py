@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MantissaError
+from ..formats import get
 from ..hw.catalog import CATALOG
 from .accuracy import LENGTH, sqnr
 from .cost import Cost
@@ -30,11 +31,16 @@ class Point:
 
 
 def ours(costs: Sequence[Cost]) -> list[Point]:
-    """Our designs that multiply and add; neither those that only multiply nor those whose products have an error of their own."""
+    """Our designs that multiply and add; neither those that only multiply nor those whose products have an error of their own, nor
+    formats without a sign, which the Gaussian numbers have."""
     alone = {design.name for design in CATALOG if design.stateless}
     return [Point(name=row.name, operands=operands, cost=row.luteq / macs, error=sqnr(operands), dsp=row.dsp)
             for row in costs if row.name.removesuffix("_portable") not in alone and row.luteq and not row.bram
-            for operands, macs in row.throughput.items() if not operands.startswith("~")]
+            for operands, macs in row.throughput.items() if not operands.startswith("~") and _signed(operands)]
+
+
+def _signed(operands: str) -> bool:
+    return all(getattr(get(name), "signed", True) for name in operands.split("*"))
 
 
 def published() -> list[Point]:
