@@ -251,10 +251,11 @@ def _matrices(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.rand
 
 
 def _stimulus(made: SimpleNamespace, shapes: list[tuple[int, int]], rng: np.random.Generator) -> Streams:
-    """Matrices of ``shapes``, of as many tiles as there may be up to 16, and of any; any of them first after a reset."""
+    """Matrices of ``shapes``, of as many tiles as there may be up to 16, of few rows and any tiles, and of any rows up to 32; any of them
+    first after a reset."""
     size, most = CODES[made.code].group * made.tables, min(made.tiles, 16)
-    rows, tiles = rng.integers(1, 5, 3), rng.integers(1, most + 1, 3)
-    drawn = np.transpose([rows, tiles * size - rng.integers(0, size, 3)]).tolist()
+    rows, tiles = np.append(rng.integers(1, 5, 3), rng.integers(5, min(made.rows, 32) + 1)), np.append(rng.integers(1, most + 1, 3), 2)
+    drawn = np.transpose([rows, tiles * size - rng.integers(0, size, 4)]).tolist()
     return _matrices(made, rng.permutation([*shapes, (2, most * size), *drawn]).tolist(), rng)
 
 
@@ -276,7 +277,7 @@ def ternary_engine(tables: int, **structure: Any) -> Design:
     made = _made(params)
     step = CODES[made.code].group * tables
     most = made.rows
-    shapes = [(21, 2 * step), (1, 3 * step - 2), (2, step), (5, step - 1), (min(32, most), 2 * step - 3)]
+    shapes = [(1, 3 * step - 2), (2, step), (5, step - 1), (min(32, most), 2 * step - 3)]
     weights = "ternary" if CODES[made.code].group == GROUP else f"INT{made.planes}"
     kind = f"odd numbers of {made.planes} signs" if made.code == "signs_half" else weights
     name = f"{weights.lower()}_engine_{tables}x{made.tokens}_{made.lanes}" + f"_{made.code}" * (made.code not in ("radix3", "bits"))

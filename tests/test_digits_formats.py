@@ -15,7 +15,8 @@ from mantissa.onnx_import import load
 from mantissa.registers import Capability
 from mantissa.sw_driver import Device
 
-DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / "examples" / "digits"
 WEIGHTS = {"int8": {"int8"}, "e4m3": {"e4m3"}, "posit8_0": {"posit8_0"}, "int4": {"int4"}, "e2m1": {"e2m1"}, "posit4_1": {"posit4_1"},
            "mxfp4": {"mxfp4"}, "mixed": {"int4", "e2m1"}}
 each = pytest.mark.parametrize("name", WEIGHTS)
@@ -54,7 +55,7 @@ def test_device_without_formats_refuses() -> None:
         compile(made("int4"), Capability.of(config, identity(config)))
 
 
-@pytest.mark.parametrize("name", ["mixed", "mxfp4"])
+@pytest.mark.parametrize("name", ["int8", "e4m3", "posit8_0", "mixed", "mxfp4", "int4", "e2m1", "posit4_1"])
 def test_simulated_device(name: str, images: tuple[np.ndarray, np.ndarray]) -> None:
     """Every output of every layer."""
     graph, x = made(name), images[0][:2]
@@ -62,6 +63,15 @@ def test_simulated_device(name: str, images: tuple[np.ndarray, np.ndarray]) -> N
     with Device.open("sim", config="formats") as device:
         found = device.load(graph, keep_all=True).layers(x)
     assert len(found) == 8 and all(np.array_equal(codes, golden[tensor]) for tensor, codes in found.items())
+
+
+def test_page_is_what_the_report_says() -> None:
+    rows = json.loads((ROOT / "docs" / "reports" / "formats.json").read_text())["models"]
+    page = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    assert len(rows) == 8 and all(row["images"] == 450 for row in rows)
+    for row in rows:
+        size = f"{row['weight_bits']:.2f} | {row['activation_bits']:.2f} | {row['model_bytes']:,} | {row['cycles']:,}"
+        assert f"| `{row['model']}` | {row['accuracy']:.4f} | {size} | {row['mismatches']} of {row['elements']:,} |" in page
 
 
 def test_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
