@@ -194,7 +194,7 @@ def connect(which: str, config: str | Path | Config | None, identity: bytes | No
     chosen = config if isinstance(config, Config) or config is None else load_config(config)
     if which in ("sim", "sim+uart"):
         chosen = chosen or load_config("sim")
-        named = str(config or "sim") if not isinstance(config, Config) else config.name
+        named = str(config or "sim") if not isinstance(config, Config) else _built_in(config)
         path = library(named, uart=which == "sim+uart")
         transport: Transport = Simulated(path, chosen.clock_hz) if which == "sim" else Served(path, chosen.baud)
         return _known(transport, chosen, identity or identity_of(chosen))
@@ -203,6 +203,17 @@ def connect(which: str, config: str | Path | Config | None, identity: bytes | No
     if chosen is None:
         return _find(which, identity)
     return _known(Serial(which, chosen.baud), chosen, identity)
+
+
+def _built_in(config: Config) -> str:
+    """Name of a configuration, which another process will load by it."""
+    try:
+        same = load_config(config.name) == config
+    except MantissaError:
+        same = False
+    if not same:
+        raise MantissaError(f"Simulated configuration must be a built-in one or a .toml file, not one called {config.name!r}")
+    return config.name
 
 
 def _backend(which: str, config: str | Path | Config | None, identity: bytes | None) -> Backend:
@@ -232,8 +243,8 @@ class Device:
             ``golden`` (numpy), ``sim`` (the generated hardware in Verilator), ``sim+uart`` (the same through its pins) or the
             name of a serial port.
         config
-            Configuration it was generated from: a name, a path or a :class:`~mantissa.config.Config`. ``sim`` by default; on a port,
-            by default whatever answers.
+            Configuration it was generated from: a name, a path or a :class:`~mantissa.config.Config`, for a simulated device a built-in
+            one. ``sim`` by default; on a port, by default whatever answers.
         identity
             Design it must be, eight bytes or their hexadecimal; by default the configuration's on a simulated device.
 

@@ -349,3 +349,10 @@ def test_library_says_what_is_wrong() -> None:
     done = subprocess.run([sys.executable, "-m", "mantissa.sim_tb.device", "--config", "nothing"], capture_output=True, text=True)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("Configuration must be a .toml file or one of")
+
+
+def test_simulated_device_of_a_changed_configuration() -> None:
+    """It would be built from the built-in one of that name."""
+    for changed in (replace(load("sim"), param_channels=64), replace(load("sim"), name="mine")):
+        with pytest.raises(MantissaError, match=f"^Simulated configuration must be a built-in one or a .toml file, not one called {changed.name!r}$"):
+            Device.open("sim", config=changed)
