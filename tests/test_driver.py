@@ -354,5 +354,6 @@ def test_library_says_what_is_wrong() -> None:
 def test_simulated_device_of_a_changed_configuration() -> None:
     """It would be built from the built-in one of that name."""
     for changed in (replace(load("sim"), param_channels=64), replace(load("sim"), name="mine")):
-        with pytest.raises(MantissaError, match=f"^Simulated configuration must be a built-in one or a .toml file, not one called {changed.name!r}$"):
+        message = f"^Simulated configuration must be a built-in one or a .toml file, not one called {changed.name!r}$"
+        with pytest.raises(MantissaError, match=message):
             Device.open("sim", config=changed)
