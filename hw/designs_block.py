@@ -84,14 +84,15 @@ def _stimulus(fmt: str, lanes: int, blocks: int, window: tuple[int, int] | None,
         one, other = rng.integers(0, 1 << width, (2, count))
         one, other = (np.where((code == (1 << width) - 1) & (rng.random(count) < 0.9), 5, code) for code in (one, other))
         high = ((1 << width) - 2,) * 2
-    # As many full blocks of the largest elements as there may be, or 40, of either sign.
+    # As many full blocks of the largest elements as there may be, or 40, of either sign; and at any scales.
     low, high_code = (int(which(np.where(special, 0, values))) for which in (np.argmin, np.argmax))
     most, least = (low, high_code) if -values[low] > values[high_code] else (high_code, low)
     full = min(blocks, 40)
     edge = full * beats
-    place = np.arange(2 * edge)
-    more = {"a": np.full((2 * edge, lanes), most), "b": np.where(place < edge, most, least)[:, None] + np.zeros((1, lanes), np.int64),
-            "a_scale": np.full(2 * edge, high[0]), "b_scale": np.full(2 * edge, high[1]), "first": (place % edge == 0).astype(np.int64),
+    place, any_of = np.arange(3 * edge), rng.integers(0, count, edge)
+    more = {"a": np.full((3 * edge, lanes), most), "b": np.where(place // edge == 1, least, most)[:, None] + np.zeros((1, lanes), np.int64),
+            "a_scale": np.append(np.full(2 * edge, high[0]), one[any_of]), "first": (place % edge == 0).astype(np.int64),
+            "b_scale": np.append(np.full(2 * edge, high[1]), other[any_of]),
             "end": (place % beats == beats - 1).astype(np.int64), "last": (place % edge == edge - 1).astype(np.int64)}
     some = {"a": a, "b": b, "a_scale": one, "b_scale": other, "first": first, "end": end, "last": last}
     return {"i": {name: np.append(column, more[name], 0) for name, column in some.items()}}
