@@ -12,7 +12,7 @@ from .sdram_banks import Banks
 from .sdram_timing import CLASS_7, W16, Cycles, Geometry, Timing
 from .stream import Queue, Skid, check_positive
 
-__all__ = ["PIECE", "Sdram", "SdramPins"]
+__all__ = ["PIECE", "STREAK", "Sdram", "SdramPins"]
 
 PIECE = 32
 """Words that are read or written at a stretch: long enough to open the next row meanwhile, a divisor of the columns' number."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mantissa.fpga.sdram_pads import constraints
 from mantissa.fpga.sdram_test import SdramTestTop
 from mantissa.hw.designs_memory import BRIEF, Strict
 from mantissa.hw.memory_test import MemoryTest
-from mantissa.hw.sdram import Sdram
+from mantissa.hw.sdram import STREAK, Sdram
 from mantissa.hw.sdram_timing import AS4C16M16SA_7, CLASS_7, SMALL, W16, Geometry, Timing
 from mantissa.sim_tb.memory_bench import Burst, Result, exercise
 from mantissa.sim_tb.sdram_chip import Chip, Violation
@@ -186,6 +187,21 @@ def test_strict_chip(asks: dict[str, int]) -> None:
     got = exercise(unit, writes=writes, reads=hops + [Burst(64 * n, 20, after=12) for n in range(3)], watch=watch)
     right = [word for n in (9, 10, 11) for word in range(n, n + 20)]
     assert broken[0] == bool(asks) and ([word for word, _, _ in got.words[len(hops):]] == right) == (not asks)
+
+
+def test_neither_kind_starves() -> None:
+    """While reads and writes both wait, at most eight pieces of a kind follow each other, and as many do."""
+    unit, kinds = Strict(length_bits=5), []
+
+    def watch(ctx) -> None:
+        pins = unit.chip.pins
+        if ctx.get(pins.enable) and ctx.get(pins.cas) and not ctx.get(pins.ras):
+            kinds.append(ctx.get(pins.we))
+    exercise(unit, writes=[Burst(n % 64, 1, data=[n]) for n in range(120)], reads=[Burst(128 + n % 64, 1) for n in range(120)], watch=watch)
+    assert kinds.count(0) == kinds.count(1) == 120
+    both = kinds[:min(max(n for n, kind in enumerate(kinds) if kind == which) for which in (0, 1))]
+    runs = [len(list(run)) for _, run in groupby(both)]
+    assert len(runs) > 10 and max(runs) == STREAK
 
 
 @pytest.mark.parametrize("asks", [{}, {"rcd": 50_000}], ids=str)
