@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_dimension, delayed
 from .carry import Chain, clear
-from .mac_exact import MOST, sum_width
-from .mac_exact_product import check_multiplier, largest_product, magnitude, signed_terms, unpack_stages, unpacked, whole
-from .mac_exact_unpack import check_format, has_nan, not_a_number, sign_of
+from .mac_exact import check_mac
+from .mac_exact_product import largest_product, magnitude, signed_terms, unpack_stages, unpacked, whole
+from .mac_exact_unpack import has_nan, not_a_number, sign_of
 
 __all__ = ["ArrayExact"]
 
@@ -49,11 +49,7 @@ class ArrayExact(wiring.Component):
         check_dimension("Columns", columns)
         self.rows = rows
         self.columns = columns
-        self.fmt = check_format(fmt)
-        check_multiplier(self.fmt, "dsp")
-        self.acc_width = sum_width(self.fmt, depth)
-        if self.acc_width > MOST:
-            raise ValueError(f"Accumulator must have at most {MOST} bits, not the {self.acc_width} of {depth} products of {fmt}")
+        self.fmt, self.acc_width = check_mac(fmt, depth, "dsp")
         self.cells = cells
         self.nan = has_nan(self.fmt)
 

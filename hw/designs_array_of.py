@@ -10,8 +10,7 @@ from ..design import Design, Streams
 from . import designs_exact, designs_mac, designs_reconfigurable
 from .array_exact import ArrayExact
 from .array_of import ArrayOf
-from .mac_exact import sum_width
-from .mac_exact_unpack import check_format
+from .mac_exact import check_mac
 
 __all__ = ["DESIGNS", "array_exact", "array_of"]
 
@@ -49,7 +48,7 @@ def array_exact(fmt: str, rows: int, columns: int, *, depth: int = 256, cells: b
     params: dict[str, Any] = {"rows": rows, "columns": columns, "fmt": fmt, "depth": depth, "cells": cells}
     element = designs_exact.mac_exact(fmt, depth=depth, multiplier="dsp", cells=cells)
     return Design(
-        name=f"array_{rows}x{columns}_{fmt}_acc{sum_width(check_format(fmt), depth)}_edge" + ("" if cells else "_portable"),
+        name=f"array_{rows}x{columns}_{fmt}_acc{check_mac(fmt, depth, 'dsp')[1]}_edge" + ("" if cells else "_portable"),
         summary=f"Output-stationary array, {rows} by {columns}, of exact {fmt} products, operands decoded at the edge, a DSP an element",
         params={**params, "dsp": True}, component=partial(ArrayExact, **params), golden=partial(_golden, element, rows, columns),
         stimulus=partial(_stimulus, element, rows, columns), family="ecp5" if cells else None,

@@ -11,7 +11,7 @@ from .carry import Chain, clear
 from .mac_exact_product import check_multiplier, product
 from .mac_exact_unpack import check_format, has_nan, integers
 
-__all__ = ["MOST", "MacExact", "sum_width"]
+__all__ = ["MOST", "MacExact", "check_mac", "sum_width"]
 
 MOST = 160
 """Bits of an accumulator on one carry chain, at most."""
@@ -21,6 +21,22 @@ def sum_width(fmt: Float | Posit, depth: int) -> int:
     """Bits of the signed sum of ``depth`` products, in units of the least."""
     check_dimension("Depth", depth)
     return (depth * int(max(integers(fmt))) ** 2).bit_length() + 1
+
+
+def check_mac(name: object, depth: int, multiplier: object) -> tuple[Float | Posit, int]:
+    """Format and bits of the accumulator, if there is such a multiplier-accumulator.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If not; the sentence says why.
+    """
+    fmt = check_format(name)
+    check_multiplier(fmt, multiplier)
+    width = sum_width(fmt, depth)
+    if width > MOST:
+        raise ValueError(f"Accumulator must have at most {MOST} bits, not the {width} of {depth} products of {name}")
+    return fmt, width
 
 
 class MacExact(wiring.Component):
@@ -57,11 +73,7 @@ class MacExact(wiring.Component):
     o: stream.Interface
 
     def __init__(self, fmt: str, *, depth: int = 256, multiplier: str = "lut", cells: bool = True) -> None:
-        self.fmt = check_format(fmt)
-        check_multiplier(self.fmt, multiplier)
-        self.acc_width = sum_width(self.fmt, depth)
-        if self.acc_width > MOST:
-            raise ValueError(f"Accumulator must have at most {MOST} bits, not the {self.acc_width} of {depth} products of {fmt}")
+        self.fmt, self.acc_width = check_mac(fmt, depth, multiplier)
         self.multiplier = multiplier
         self.cells = cells
         self.nan = has_nan(self.fmt)

@@ -15,7 +15,7 @@ from ..design import Design
 from ..gen.designs import verilog_of
 from .campaign import Campaign
 
-__all__ = ["Argument", "arguments", "failures", "fingerprint", "reasons", "sort"]
+__all__ = ["Argument", "arguments", "failures", "fingerprint", "name_of", "reasons", "sort"]
 
 PATH = Path(__file__).parent / "argued.toml"
 
@@ -46,12 +46,17 @@ def reasons(design: Design) -> dict[str, str]:
     return {mutant: argument.reason for argument in made if argument.verilog == fingerprint(design) for mutant in argument.mutants}
 
 
+def name_of(text: str) -> str:
+    """Of a mutant as a campaign lists it: without the cycle in which it differs."""
+    return text.partition(" (")[0]
+
+
 def sort(design: Design, campaign: Campaign) -> tuple[list[str], list[str]]:
     """Mutants that are left and for which there is an argument, and those for which there is none."""
     known = reasons(design)
     left: tuple[list[str], list[str]] = [], []
     for text in campaign.surviving:
-        left[text.partition(" (")[0] not in known].append(text)
+        left[name_of(text) not in known].append(text)
     return left
 
 

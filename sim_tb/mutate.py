@@ -39,7 +39,7 @@ from ..errors import MantissaError
 from ..gen.files import write_json
 from ..hw.catalog import CATALOG, GROUPS, find
 from ..sw_driver.progress import track
-from .argued import failures, reasons, sort
+from .argued import failures, name_of, reasons, sort
 from .campaign import Campaign, mutate
 from .kept import Kept, digest
 from .parallel import JOBS, outcomes, stoppable
@@ -126,7 +126,7 @@ def _arguments(campaigns: Sequence[Campaign]) -> list[str]:
         known = reasons(find(campaign.name))
         by_reason: dict[str, list[str]] = {}
         for text in sort(find(campaign.name), campaign)[0]:
-            by_reason.setdefault(known[text.partition(" (")[0]], []).append(f"`{text}`")
+            by_reason.setdefault(known[name_of(text)], []).append(f"`{text}`")
         lines += [f"* {campaign.name}: {reason}: {', '.join(mutants)}" for reason, mutants in by_reason.items()]
     return ["", "## Argued", "", *lines] if lines else []
 

@@ -22,11 +22,12 @@ from ..design import Design, Streams
 from ..errors import MantissaError
 from ..hw.catalog import CATALOG, find
 from ..hw.mac_modes import MODES, WORD
-from ..hw.payload import Leaf, leaves, pack, ports, used
+from ..hw.payload import Leaf, leaves, pack
 from ..sw_driver.progress import track
 from .exhaustive import compare, harness
 from .parallel import JOBS, outcomes, stoppable
 from .report import markdown, write_report
+from .simulate import layouts_of
 
 __all__ = ["eligible", "exhaust", "main"]
 
@@ -41,20 +42,24 @@ ENDS = ("first", "last", "end")
 
 
 def _operands(design: Design) -> dict[str, list[Leaf]]:
-    """Elements of the two operands, by field; none if there are no two."""
-    layout = ports(used(design.component()))[0].get("i")
+    """Elements of the two operands, by field; none if there are no two all pairs of whose codes can be tried."""
+    layout = layouts_of(design)[0].get("i")
     fields: dict[str, list[Leaf]] = {}
     for leaf in leaves(layout) if layout is not None else ():
         fields.setdefault(leaf.field, []).append(leaf)
     other = next((name for name in ("b", "w") if name in fields), None)
     there = "a" in fields and other and design.macs and not any("ternary" in operands for operands in design.macs)
-    return {name: fields[name] for name in ("a", other)} if there else {}
+    found = {name: fields[name] for name in ("a", other)} if there else {}
+    return found if "modes" in design.params or all(leaf.width <= BITS for row in found.values() for leaf in row) else {}
 
 
 def eligible(design: Design) -> bool:
     """Whether all pairs of a design's operands can be tried."""
-    found = _operands(design)
-    return bool(found) and ("modes" in design.params or max(leaf.width for row in found.values() for leaf in row) <= BITS)
+    return bool(_operands(design))
+
+
+def _unfit(design: Design) -> MantissaError:
+    return MantissaError(f"Design must have operands a and b, or a and w, of at most {BITS} bits, unlike {design.name}")
 
 
 def _codes(operands: dict[str, list[Leaf]], seed: int) -> dict[str, np.ndarray]:
@@ -92,8 +97,8 @@ def exhaust(design: Design, *, folder: Path, drawn: int = 1_000_000) -> dict[str
         At the first transaction that differs.
     """
     operands = _operands(design)
-    if not eligible(design):
-        raise MantissaError(f"Design must have operands a and b, or a and w, of at most {BITS} bits, unlike {design.name}")
+    if not operands:
+        raise _unfit(design)
     rng, model = np.random.default_rng(0), harness(design, folder=folder, optimize=0)
     some = design.stimulus(rng)["i"]
 
@@ -139,10 +144,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     start, table, failed = time.monotonic(), [], []
     try:
         chosen = [find(name) for name in args.designs] or [design for design in CATALOG if eligible(design)]
-        unfit = next((design for design in chosen if not eligible(design)), None)
-        if unfit or args.drawn < 1:
-            raise MantissaError(f"Drawn pairs must be at least 1, not {args.drawn}" if args.drawn < 1 else
-                                f"Design must have operands a and b, or a and w, of at most {BITS} bits, unlike {unfit.name}")
+        if args.drawn < 1:
+            raise MantissaError(f"Drawn pairs must be at least 1, not {args.drawn}")
+        for design in chosen:
+            if not eligible(design):
+                raise _unfit(design)
         found = {}
         try:
             with stoppable():
