@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_dimension, delayed
 from .carry import Chain, clear
+from .dot_lane import Whole
 from .mac_exact import check_mac
 from .mac_exact_product import largest_product, magnitude, signed_terms, unpack_stages, unpacked, whole
 from .mac_exact_unpack import has_nan, not_a_number, sign_of
@@ -27,8 +28,8 @@ class ArrayExact(wiring.Component):
     rows, columns : :class:`int`
         Elements.
     fmt : :class:`str`
-        Float or posit, by its name in :func:`mantissa.formats.get`, whose values are integers of at most 18 bits, a DSP's operand, and
-        whose sums have at most :data:`~.mac_exact.MOST` bits.
+        Float, powers or posit, by its name in :func:`mantissa.formats.get`, whose values are integers of at most 18 bits, a DSP's operand,
+        and whose sums have at most :data:`~.mac_exact.MOST` bits.
     depth : :class:`int`
         Most transactions in a dot product; accumulators have the bits that their sum needs.
     cells : :class:`bool`
@@ -49,7 +50,10 @@ class ArrayExact(wiring.Component):
         check_dimension("Columns", columns)
         self.rows = rows
         self.columns = columns
-        self.fmt, self.acc_width = check_mac(fmt, depth, "dsp")
+        found, self.acc_width = check_mac(fmt, depth, "dsp")
+        if isinstance(found, Whole):
+            raise ValueError(f"Format must be one that has to be decoded, a float, powers or posit, not {fmt!r}")
+        self.fmt = found
         self.cells = cells
         self.nan = has_nan(self.fmt)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..design import Design, Streams
-from ..formats import Float, Int, Top, encode, get_scalar
+from ..formats import Exponent, Float, Int, PowerOfRootTwo, Top, encode, get_scalar
 from .designs_round import rounded
 from .dot import Dot
 from .dot_lane import all_numbers, check_element, largest_of
@@ -25,7 +25,10 @@ def values_of(name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     fmt = get_scalar(name)
     table = np.asarray(fmt.table)
     least = 2.0 ** -fmt.fraction if isinstance(fmt, Int) else np.abs(table[np.isfinite(table) & (table != 0)]).min()
-    added = replace(fmt, top=Top.NUMBERS).table if isinstance(fmt, Float) else np.where(np.isnan(table), 0, table)
+    if isinstance(fmt, PowerOfRootTwo):
+        least /= 1 << fmt.root_bits
+    in_place = 2 * table[-2] if isinstance(fmt, Exponent) else 0
+    added = replace(fmt, top=Top.NUMBERS).table if isinstance(fmt, Float) else np.where(np.isnan(table), in_place, table)
     return np.array([int(value) for value in added / least], dtype=object), ~np.isfinite(table)
 
 

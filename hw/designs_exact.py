@@ -9,11 +9,11 @@ import numpy as np
 from ..design import Design, Streams
 from ..formats import Float, Top, get_scalar
 from .designs_dot import sums, values_of
-from .mac_exact import MacExact, sum_width
-from .mac_exact_unpack import check_format, has_nan
+from .dot_lane import all_numbers, check_element
+from .mac_exact import MOST, MacExact, sum_width
 from .mac_wide import MacWide, check_wide
 
-__all__ = ["DESIGNS", "mac_exact", "mac_wide"]
+__all__ = ["DESIGNS", "exact", "mac_exact", "mac_wide"]
 
 DEPTH = 256
 """Transactions in a dot product, at most, unless said otherwise."""
@@ -26,7 +26,7 @@ def _golden(name: str, acc_width: int, streams: Streams) -> Streams:
     total, bad = (sums(column, i["first"], i["last"]) for column in (values[a] * values[b], (special[a] | special[b]).astype(np.int64)))
     half = 1 << acc_width - 1
     total = (total + half) % (2 * half) - half
-    flags = {"nan": (bad > 0).astype(np.int64)} if has_nan(check_format(name)) else {}
+    flags = {} if all_numbers(check_element(name, "lut")) else {"nan": (bad > 0).astype(np.int64)}
     return {"o": {"sum": total if acc_width > 63 else total.astype(np.int64), **flags}}
 
 
@@ -34,8 +34,9 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
     """Any pair of codes, seldom no number, in short dot products, one of them given up, some going on; the largest sums of either sign."""
     values, special = values_of(name)
     size = len(values)
-    count = min(1500, 2 * size * size)
-    every = rng.integers(0, size * size, 2 * count) if size > 256 else np.append(rng.permutation(size * size), rng.permutation(size * size))
+    count = min(1500, max(400, 2 * size * size))
+    every = rng.integers(0, size * size, 2 * count) if size > 256 else np.concatenate(
+        [rng.permutation(size * size) for _ in range(max(2, -(-count // (size * size))))])
     pairs = every[:count]
     a, b = pairs // size, pairs % size
     a, b = (np.where(special[code] & (rng.random(count) < 0.7), code ^ size >> 2, code) for code in (a, b))
@@ -57,7 +58,7 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
 def mac_exact(fmt: str, *, depth: int = DEPTH, multiplier: str = "lut", cells: bool = True) -> Design:
     """Entry of a :class:`MacExact`, of carry cells or of their description."""
     params: dict[str, Any] = {"fmt": fmt, "depth": depth, "multiplier": multiplier, "cells": cells}
-    width = sum_width(check_format(fmt), depth)
+    width = sum_width(check_element(fmt, multiplier), depth)
     return Design(
         name=f"mac_{fmt}_acc{width}_exact_{multiplier}" + ("" if cells else "_portable"),
         summary=f"Exact multiplier-accumulator of {fmt} numbers, " + ("no DSP" if multiplier == "lut" else "one DSP")
@@ -67,38 +68,43 @@ def mac_exact(fmt: str, *, depth: int = DEPTH, multiplier: str = "lut", cells: b
         twin=partial(MacExact, **{**params, "cells": False}) if cells else None, macs={fmt: 1})
 
 
-def _golden_wide(name: str, window: tuple[int, int], streams: Streams) -> Streams:
-    """By the exponents that codes have stored: products inside the window in units of its begin, none below, no number above."""
+def _golden_wide(name: str, window: tuple[int, int] | None, streams: Streams) -> Streams:
+    """Exact, or by the exponents that codes have stored: products inside the window in units of its begin, none below, no number above."""
     i = streams["i"]
-    fmt = get_scalar(name)
-    assert isinstance(fmt, Float)
+    values, special = values_of(name)
     a, b = (np.asarray(i[port]) for port in ("a", "b"))
-    stored = sum(np.maximum(code >> fmt.man & (1 << fmt.exp) - 1, 1) for code in (a, b))
-    significands = [(code & (1 << fmt.man) - 1) + (code >> fmt.man & (1 << fmt.exp) - 1 > 0) * (1 << fmt.man) for code in (a, b)]
-    negative = (a ^ b) >> fmt.width - 1 if fmt.signed else np.zeros(len(a), np.int64)
-    terms = [(-1) ** int(sign) * (int(one * other) << int(by) - window[0]) if window[0] <= by < window[1] else 0
-             for sign, one, other, by in zip(negative, *significands, stored, strict=True)]
-    special = ~np.isfinite(fmt.table)
-    bad = special[a] | special[b] | (stored >= window[1])
-    total = sums(np.array(terms, dtype=object), i["first"], i["last"])
-    return {"o": {"sum": total, "nan": (sums(bad.astype(np.int64), i["first"], i["last"]) > 0).astype(np.int64)}}
+    bad, terms = special[a] | special[b], values[a] * values[b]
+    if window is not None:
+        fmt = get_scalar(name)
+        assert isinstance(fmt, Float)
+        stored = sum(np.maximum(code >> fmt.man & (1 << fmt.exp) - 1, 1) for code in (a, b))
+        # A product of the least, whose exponents are one, is the sum's unit where the window begins at 0, and else four of its units.
+        moved = [int(term) << 2 >> window[0] if window[0] else int(term) for term in np.abs(terms)]
+        terms = np.where((window[0] <= stored) & (stored < window[1]), np.sign(terms) * np.array(moved, dtype=object), 0)
+        bad |= stored >= window[1]
+    total, flags = (sums(column, i["first"], i["last"]) for column in (terms, bad.astype(np.int64)))
+    nan = window is not None or not all_numbers(check_element(name, "lut"))
+    return {"o": {"sum": total} | ({"nan": (flags > 0).astype(np.int64)} if nan else {})}
 
 
-def _stimulus_wide(name: str, depth: int, window: tuple[int, int], rng: np.random.Generator) -> Streams:
+def _stimulus_wide(name: str, depth: int, window: tuple[int, int] | None, rng: np.random.Generator) -> Streams:
     """Codes of any exponents, and of such that products come to lie beside the window's ends; long and short dot products."""
     fmt = get_scalar(name)
-    assert isinstance(fmt, Float)
     rows = {port: np.array(column) for port, column in _stimulus(name, depth, rng)["i"].items()}
     count = len(rows["a"]) * 3 // 5
+    if not isinstance(fmt, Float):
+        return {"i": _any_size(name, depth, rows, count, rng)}
+    window = window or check_wide(name, depth, None)[1]
     exponents = (1 << fmt.exp) - 1 - (fmt.top is Top.IEEE)
     want = rng.integers(max(window[0] - 2, 0), np.minimum(window[1] + (rng.random(count) < 0.02) * 9, 2 * exponents + 1))
     one = np.clip(rng.integers(want // 2 - 30, want // 2 + 31), 0, exponents)
     for port, exponent in (("a", one), ("b", np.clip(want - one, 0, exponents))):
-        rows[port][:count] = rng.integers(0, 1 << fmt.man, count) | exponent << fmt.man | rng.integers(0, 2, count) << fmt.exp + fmt.man
+        sign = (rng.integers(0, 2, count) & fmt.signed) << fmt.exp + fmt.man
+        rows[port][:count] = rng.integers(0, 1 << fmt.man, count) | exponent << fmt.man | sign
     # All ones, and one more at the bottom: carries through every segment.
     low = 1 << fmt.man
     for n in range(0, count - 40, 97):
-        rows["a"][n:n + 2], rows["b"][n:n + 2] = low, [low, low ^ 1 << fmt.exp + fmt.man]
+        rows["a"][n:n + 2], rows["b"][n:n + 2] = low, [low, low ^ fmt.signed << fmt.exp + fmt.man]
     # The largest exponents there are, those of codes that are not numbers, seldom.
     for n in range(60, count - 40, 250):
         for port in ("a", "b"):
@@ -106,7 +112,28 @@ def _stimulus_wide(name: str, depth: int, window: tuple[int, int], rng: np.rando
     return {"i": rows}
 
 
-def _workload_wide(name: str, depth: int, window: tuple[int, int], rng: np.random.Generator) -> Streams:
+def _any_size(name: str, depth: int, rows: dict[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """``rows`` with ``count`` codes of magnitudes of any size; carries through all segments: of the least with itself and its negative, or,
+    where nothing is negative, of one after each power of two."""
+    values, special = values_of(name)
+    found = np.flatnonzero(~special & (values != 0))
+    found = found[np.argsort([abs(value) for value in values[found]], kind="stable")]
+    sizes = np.array([float(abs(values[code])) for code in found])
+    for port in ("a", "b"):
+        wanted = np.exp2(rng.uniform(0, np.log2(sizes[-1]) + 1, count))
+        rows[port][:count] = found[np.minimum(np.searchsorted(sizes, wanted) + rng.integers(0, 2, count), len(found) - 1)]
+    for n in range(0, count - 40, 97):
+        rows["a"][n:n + 2], rows["b"][n:n + 2] = found[0], found[:2]
+    if min(values[found]) > 0:
+        end = min(depth, len(found)) - 1
+        rows["a"][:end + 1], rows["b"][:end + 1] = found[0], [*found[:end], found[0]]
+        for port, at in (("first", 0), ("last", end)):
+            rows[port][:end + 1] = np.arange(end + 1) == at
+        rows["first"][end + 1] = 1
+    return rows
+
+
+def _workload_wide(name: str, depth: int, window: tuple[int, int] | None, rng: np.random.Generator) -> Streams:
     """The same factors in dot products of ``depth``."""
     i = _stimulus_wide(name, depth, window, rng)["i"]
     count = len(i["a"]) // depth * depth
@@ -119,15 +146,21 @@ def mac_wide(fmt: str, *, depth: int = DEPTH, window: tuple[int, int] | None = N
              cells: bool = True) -> Design:
     """Entry of a :class:`MacWide`, of carry cells or of their description."""
     params: dict[str, Any] = {"fmt": fmt, "depth": depth, "window": window, "segment": segment, "multiplier": multiplier, "cells": cells}
-    _, inside, width = check_wide(fmt, depth, window)
+    width = check_wide(fmt, depth, window)[2]
     return Design(
         name=f"mac_{fmt}_acc{width}_{'wide' if window is None else 'window'}_{multiplier}" + ("" if cells else "_portable"),
         summary=f"Multiplier-accumulator of {fmt} numbers, exact" + (" over a window" if window else "") + ", accumulator in segments, "
                 + ("no DSP" if multiplier == "lut" else "one DSP") + ", ECP5 carry cells" * cells,
-        params={**params, "dsp": multiplier != "lut"}, component=partial(MacWide, **params), golden=partial(_golden_wide, fmt, inside),
-        stimulus=partial(_stimulus_wide, fmt, depth, inside), workload=partial(_workload_wide, fmt, depth, inside),
+        params={**params, "dsp": multiplier != "lut"}, component=partial(MacWide, **params), golden=partial(_golden_wide, fmt, window),
+        stimulus=partial(_stimulus_wide, fmt, depth, window), workload=partial(_workload_wide, fmt, depth, window),
         family="ecp5" if cells else None,
         twin=partial(MacWide, **{**params, "cells": False}) if cells else None, macs={"~" * (window is not None) + fmt: 1})
+
+
+def exact(fmt: str, *, depth: int = DEPTH, cells: bool = True) -> Design:
+    """Entry of the exact multiplier-accumulator of any format of single numbers, without a DSP: on one carry chain if its sums fit."""
+    made = mac_wide if sum_width(get_scalar(fmt), depth) > MOST else mac_exact
+    return made(fmt, depth=depth, cells=cells)
 
 
 DESIGNS: tuple[Design, ...] = (
@@ -136,5 +169,7 @@ DESIGNS: tuple[Design, ...] = (
     mac_exact("ue4m3"), mac_exact("ue5m3"),
     mac_exact("posit16_1", depth=(1 << 15) - 1, multiplier="dsp_significand"), mac_exact("fp16", multiplier="dsp_significand"),
     mac_exact("fp16"),
-    mac_wide("bf16"), mac_wide("bf16", window=(192, 288), multiplier="dsp"),
+    mac_exact("uint8"), mac_exact("uint8", multiplier="dsp"), mac_exact("sm8"), mac_exact("sm4"),
+    mac_exact("ternary"), mac_exact("binary"), mac_exact("pot4"), mac_exact("post4"),
+    mac_wide("bf16"), mac_wide("posit16_2"), mac_wide("pot8"), mac_wide("bf16", window=(192, 288), multiplier="dsp"),
 )

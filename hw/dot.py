@@ -5,17 +5,16 @@ from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..formats import Float, Int, Posit
 from .array_widths import check_dimension, delayed
 from .carry import Chain, clear
-from .dot_lane import all_numbers, check_element, check_lanes, lane, largest_of
+from .dot_lane import Element, all_numbers, check_element, check_lanes, lane, largest_of
 from .dot_sum import signed_width, tree
 from .mac_exact import MOST
 
 __all__ = ["Dot", "check_dot"]
 
 
-def check_dot(fmt: object, lanes: object, depth: object, multiplier: object) -> tuple[Float | Int | Posit, int]:
+def check_dot(fmt: object, lanes: object, depth: object, multiplier: object) -> tuple[Element, int]:
     """Format called ``fmt``, and bits of the accumulator, if there is such a dot product.
 
     Raises
@@ -37,20 +36,19 @@ class Dot(wiring.Component):
     """Dot products of numbers of one format, exact, several products per cycle.
 
     ``sum`` is that of all ``a[n] * b[n]`` over the transactions from the latest with ``first`` set through the one with ``last`` set, which
-    emits it, as an integer in units of the smallest product. Nothing is rounded; subnormals are numbers like any other. ``nan``, where
-    the format has codes that are not numbers, is whether a factor was one, infinities included; the sum then is not to be used (NaR
-    counts as zero, other codes as the number they would be). No pause between dot products. The accumulator is the output register: a
-    finished sum that is not taken stops the unit. Before the first ``first`` the sum is unspecified.
+    emits it, as an integer in the units of :class:`~.mac_exact.MacExact`. Nothing is rounded; subnormals are numbers like any other.
+    ``nan``, where the format has codes that are not numbers, is whether a factor was one, infinities included; the sum then is not to be
+    used (NaR counts as zero, other codes as the number they would be). No pause between dot products. The accumulator is the output
+    register: a finished sum that is not taken stops the unit. Before the first ``first`` the sum is unspecified.
 
-    Products are made as in :class:`~.mac_exact.MacExact`, :class:`~.mac_e2m1.MacE2M1` and :class:`~.multiply_lut.MultiplyLut`, and added in
-    a binary tree, a register after each adder. What a product leaves to be done, the last shift of E2M1 and the inversion of a
-    negative one, is inside the cells of the first adders; the ones that complete negative products are the carries of the adders, of
-    which there are as many. The arrangement is ours.
+    Products are made as in :class:`~.mac_exact.MacExact`, and added in a binary tree, a register after each adder. What a product leaves to
+    be done, the last shift of E2M1 and the inversion of a negative one, is inside the cells of the first adders; the ones that complete
+    negative products are the carries of the adders, of which there are as many. The arrangement is ours.
 
     Parameters
     ----------
     fmt : :class:`str`
-        Signed integer, float or posit, by its name in :func:`mantissa.formats.get`.
+        Format of single numbers, by its name in :func:`mantissa.formats.get`.
     lanes : :class:`int`
         Products per transaction, 1 to 64.
     depth : :class:`int`

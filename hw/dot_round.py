@@ -6,7 +6,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 import numpy as np
 
-from ..formats import Int, get_scalar
+from ..formats import Float, Posit, get_scalar
 from .carry import ZERO, Chain, Term
 from .dot import Dot, check_dot
 from .mac_exact_unpack import has_nan
@@ -16,7 +16,7 @@ __all__ = ["DotRound", "exponent_of"]
 
 
 def exponent_of(name: str) -> int:
-    """Exponent of two of the smallest product of a float or posit."""
+    """Exponent of two of the smallest product of a float, posit or powers of two."""
     table = get_scalar(name).table
     return 2 * round(np.log2(np.abs(table[np.isfinite(table) & (table != 0)]).min()))
 
@@ -30,7 +30,7 @@ class DotRound(wiring.Component):
     Parameters
     ----------
     fmt, lanes, depth, multiplier, cells
-        As in :class:`~.dot.Dot`; the format is a float or posit.
+        As in :class:`~.dot.Dot`; the format is a float, a posit or one of powers of two.
     to : :class:`str`
         Format of the result.
 
@@ -46,8 +46,8 @@ class DotRound(wiring.Component):
 
     def __init__(self, fmt: str, to: str, *, lanes: int = 4, depth: int = 256, multiplier: str = "lut", cells: bool = True) -> None:
         element, self.acc_width = check_dot(fmt, lanes, depth, multiplier)
-        if isinstance(element, Int):
-            raise ValueError(f"Format of a rounded dot product must be a float or posit, not {fmt!r}")
+        if not isinstance(element, Float | Posit):
+            raise ValueError(f"Format of a rounded dot product must be a float, a posit or one of powers of two, not {fmt!r}")
         result = check_rounded(to)
         self.nan = has_nan(element)
         if self.nan and np.isfinite(result.table).all():

@@ -1,15 +1,15 @@
-"""Exact dot product of narrow floats and posits, one lane, one format."""
+"""Exact dot product of narrow numbers, one lane, one format."""
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..formats import Float, Posit
+from ..formats import Format
 from .array_widths import check_dimension
 from .carry import Chain, clear
-from .mac_exact_product import check_multiplier, product
-from .mac_exact_unpack import check_format, has_nan, integers
+from .dot_lane import Element, all_numbers, check_element, lane
+from .mac_exact_unpack import integers
 
 __all__ = ["MOST", "MacExact", "check_mac", "sum_width"]
 
@@ -17,13 +17,13 @@ MOST = 160
 """Bits of an accumulator on one carry chain, at most."""
 
 
-def sum_width(fmt: Float | Posit, depth: int) -> int:
+def sum_width(fmt: Format, depth: int) -> int:
     """Bits of the signed sum of ``depth`` products, in units of the least."""
     check_dimension("Depth", depth)
-    return (depth * int(max(integers(fmt))) ** 2).bit_length() + 1
+    return (depth * int(max(abs(integers(fmt)))) ** 2).bit_length() + 1
 
 
-def check_mac(name: object, depth: int, multiplier: object) -> tuple[Float | Posit, int]:
+def check_mac(name: object, depth: int, multiplier: object) -> tuple[Element, int]:
     """Format and bits of the accumulator, if there is such a multiplier-accumulator.
 
     Raises
@@ -31,8 +31,7 @@ def check_mac(name: object, depth: int, multiplier: object) -> tuple[Float | Pos
     TypeError, ValueError
         If not; the sentence says why.
     """
-    fmt = check_format(name)
-    check_multiplier(fmt, multiplier)
+    fmt = check_element(name, multiplier)
     width = sum_width(fmt, depth)
     if width > MOST:
         raise ValueError(f"Accumulator must have at most {MOST} bits, not the {width} of {depth} products of {name}")
@@ -43,22 +42,26 @@ class MacExact(wiring.Component):
     """Dot products of numbers of one format, exact, one product per cycle.
 
     ``sum`` is that of ``a * b`` over the transactions from the latest with ``first`` set through the one with ``last`` set, which emits
-    it, as an integer in units of the smallest product. Nothing is rounded; subnormals are numbers like any other. ``nan``, where the
-    format has codes that are not numbers, is whether a factor was one, infinities included; the sum then is not to be used (NaR
-    counts as zero, other codes as the number they would be, modulo the sum's width). No pause between dot products. The
-    accumulator is the output register: a finished sum that is not taken stops the unit. Before the first ``first`` the sum is unspecified.
+    it, as an integer in units of the smallest product (of powers of the root of two, that over ``2 ** (2 * root_bits)``). Nothing is
+    rounded; subnormals are numbers like any other. ``nan``, where the format has codes that are not numbers, is whether a factor was one,
+    infinities included; the sum then is not to be used (NaR counts as zero, other codes as the number they would be, modulo the sum's
+    width). No pause between dot products. The accumulator is the output register: a finished sum that is not taken stops the unit. Before
+    the first ``first`` the sum is unspecified.
 
-    What a product is made of is in :func:`~.mac_exact_product.product`. Its sign inverts what is added inside the accumulator's cells, and
-    is the carry that completes it. The arrangement is ours.
+    Floats, posits and powers are multiplied as in :func:`~.mac_exact_product.product`, E2M1 as in :class:`~.mac_e2m1.MacE2M1`, integers
+    as in :class:`~.multiply_lut.MultiplyLut`, those whose sign is apart by their magnitudes. A product's sign inverts what is added inside
+    the accumulator's cells, and is the carry that completes it. The arrangement is ours.
 
     Parameters
     ----------
     fmt : :class:`str`
-        Float or posit, by its name in :func:`mantissa.formats.get`, whose sums have at most :data:`MOST` bits.
+        Format of single numbers, by its name in :func:`mantissa.formats.get`, whose sums have at most :data:`MOST` bits; wider ones are
+        :class:`~.mac_wide.MacWide`'s.
     depth : :class:`int`
         Most transactions in a dot product; the accumulator has the bits that their sum needs.
     multiplier : :class:`str`
-        One of :data:`~.mac_exact_product.MULTIPLIERS`. ``"dsp"`` needs a format whose values are integers of at most 18 bits.
+        One of :data:`~.mac_exact_product.MULTIPLIERS`, of integers ``"lut"`` or ``"dsp"``. ``"dsp"`` needs a format whose values are
+        integers of at most 18 bits, ``"dsp_significand"`` one that has fractions.
     cells : :class:`bool`
         Whether to instantiate the ECP5's carry cells, or their description.
 
@@ -76,7 +79,7 @@ class MacExact(wiring.Component):
         self.fmt, self.acc_width = check_mac(fmt, depth, multiplier)
         self.multiplier = multiplier
         self.cells = cells
-        self.nan = has_nan(self.fmt)
+        self.nan = not all_numbers(self.fmt)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "a": unsigned(self.fmt.width), "b": unsigned(self.fmt.width), "first": unsigned(1), "last": unsigned(1)}))),
@@ -86,9 +89,9 @@ class MacExact(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         advance = Signal()
-        made = product(m, advance, self.fmt, self.i.p.a, self.i.p.b, multiplier=self.multiplier, cells=self.cells)
+        word, nan, stages = lane(m, advance, self.fmt, self.i.p.a, self.i.p.b, multiplier=self.multiplier, cells=self.cells, name="")
         adds = Signal()
-        valid, first, last = Signal(made.stages), Signal(made.stages, reset_less=True), Signal(made.stages, reset_less=True)
+        valid, first, last = Signal(stages), Signal(stages, reset_less=True), Signal(stages, reset_less=True)
         acc = Signal(self.acc_width, reset_less=True)
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]),
                      self.i.ready.eq(advance), self.o.p.sum.eq(acc)]
@@ -97,10 +100,10 @@ class MacExact(wiring.Component):
                          self.o.valid.eq(valid[-1] & last[-1])]
         if self.nan:
             with m.If(adds):
-                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1]) | made.nan)
+                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1]) | nan)
         chain = Chain(m, "sum", cells=self.cells)
-        assert made.word.carry is not None
-        after = chain.add([clear(bit, first[-1]) for bit in acc], made.word.extended(self.acc_width), self.acc_width, carry=made.word.carry)
+        after = chain.add([clear(bit, first[-1]) for bit in acc], word.extended(self.acc_width), self.acc_width,
+                          carry=0 if word.carry is None else word.carry)
         chain.close()
         with m.If(adds):
             m.d.sync += acc.eq(Cat(after))

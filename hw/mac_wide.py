@@ -1,4 +1,4 @@
-"""Exact dot product of floats whose sums are too wide for one carry chain, one lane."""
+"""Exact dot product of numbers whose sums are too wide for one carry chain, one lane."""
 from __future__ import annotations
 
 from typing import TypeGuard
@@ -12,8 +12,8 @@ from ..formats import Float
 from .array_widths import check_dimension, delayed
 from .carry import Chain, Term, clear
 from .mac_align import Bits, choose, lengths, shift
-from .mac_exact_product import added, factors, multiplied
-from .mac_exact_unpack import check_format, has_nan, operands, widest
+from .mac_exact_product import added, check_multiplier, factors, significands
+from .mac_exact_unpack import Scaled, check_format, has_nan, operands, spare, widest
 
 __all__ = ["MULTIPLIERS", "STEP", "MacWide", "check_wide", "largest_inside"]
 
@@ -24,14 +24,20 @@ STEP = 16
 """Distance between places where a product meets the accumulator."""
 
 
-def largest_inside(fmt: Float, window: tuple[int, int]) -> int:
-    """Largest product that is added, in units of the window's begin, codes that are not numbers counting as the number they would be."""
-    significands, shifts = widest(fmt)
-    products, sums = np.multiply.outer(significands, significands).ravel(), np.add.outer(shifts, shifts).ravel()
-    return max(int(product) << int(by) - window[0] for product, by in zip(products, sums, strict=True) if window[0] <= by < window[1])
+def largest_inside(fmt: Scaled, window: tuple[int, int]) -> int:
+    """Largest product that is added, in units of the sum, codes that are not numbers counting as the number they would be."""
+    found, shifts = widest(fmt)
+    products, sums = np.multiply.outer(found, found).ravel(), np.add.outer(shifts, shifts).ravel()
+    largest = max(int(product) << int(by) - window[0] for product, by in zip(products, sums, strict=True) if window[0] <= by < window[1])
+    return largest >> empty(fmt, window)
 
 
-def check_wide(name: object, depth: object, window: object) -> tuple[Float, tuple[int, int], int]:
+def empty(fmt: Scaled, window: tuple[int, int]) -> int:
+    """Bits of a product above the window's begin that are zero in each."""
+    return max(0, 2 * spare(fmt) - window[0])
+
+
+def check_wide(name: object, depth: object, window: object) -> tuple[Scaled, tuple[int, int], int]:
     """Format, window and bits of the accumulator, if there is such a multiplier-accumulator.
 
     Raises
@@ -40,13 +46,14 @@ def check_wide(name: object, depth: object, window: object) -> tuple[Float, tupl
         If not; the sentence says why.
     """
     fmt = check_format(name)
-    if not isinstance(fmt, Float):
-        raise ValueError(f"Format must be a float, not {name!r}")
     check_dimension("Depth", depth)
     assert isinstance(depth, int)
-    end = 2 * max(by for _, by in operands(fmt)) + 1
+    shifts = [by for significand, by in operands(fmt) if significand]
+    end = 2 * max(shifts) + 1
     if window is None:
-        window = 0, -(-end // STEP) * STEP
+        window = 2 * min(shifts) // STEP * STEP, -(-end // STEP) * STEP
+    elif not isinstance(fmt, Float):
+        raise ValueError(f"Window must be left out where the format is not a float, not {window!r} of {name}")
     elif not _is_window(window) or window[0] >= end:
         raise ValueError(f"Window of {name} must be two multiples of {STEP} that ascend, the first one below {end}, not {window!r}")
     return fmt, window, (depth * largest_inside(fmt, window)).bit_length() + 1
@@ -58,7 +65,7 @@ def _is_window(window: object) -> TypeGuard[tuple[int, int]]:
 
 
 class MacWide(wiring.Component):
-    """Dot products of floats, exact or exact over a window, one product per cycle, in an accumulator of any width.
+    """Dot products of floats, posits or powers, exact, or of floats over a window, one product per cycle, in an accumulator of any width.
 
     ``sum`` is that of ``a * b`` over the transactions from the latest with ``first`` set through the one with ``last`` set, which emits
     it. Each product is taken at the exponents of its factors together, as they are stored, 1 for subnormals and zero: ``s``. Those with
@@ -66,8 +73,9 @@ class MacWide(wiring.Component):
     by exponents and not by magnitudes, each product is added whole or not at all, and the sum does not depend on the order:
     :mod:`~.mac_modes`' rule. Without a window everything is added, and the sum is exact.
 
-    The unit of ``sum`` is the square of half the least number, times ``2 ** window[0]``. ``nan``, until the next ``first``, is also set by
-    factors that are no numbers, infinities included; ``sum`` is then not to be used (codes count as the number they would be).
+    The unit of ``sum`` is the smallest product (of powers of the root of two, that over ``2 ** (2 * root_bits)``); over a window that
+    begins above 0, a quarter of it times ``2 ** window[0]``. ``nan``, until the next ``first``, is also set by factors that are no
+    numbers, infinities included; ``sum`` is then not to be used (NaR counts as zero, other codes as the number they would be).
 
     The accumulator is cut into segments of ``segment`` bits, each a cycle behind the one below: the carry waits in a register for the
     segment above, which adds the same product a cycle later. So a carry never runs further than a segment, products follow each other
@@ -78,15 +86,16 @@ class MacWide(wiring.Component):
     Parameters
     ----------
     fmt : :class:`str`
-        Float, by its name in :func:`mantissa.formats.get`.
+        Float, posit or powers, by its name in :func:`mantissa.formats.get`.
     depth : :class:`int`
         Most transactions in a dot product; the accumulator has the bits that their sum needs.
     window : (:class:`int`, :class:`int`) or :data:`None`
-        First sum of exponents, and the one after the last, multiples of 16. The reconfigurable unit's mode of BF16 has (192, 288).
+        Of floats alone: first sum of exponents, and the one after the last, multiples of 16. The reconfigurable unit's mode of BF16 has
+        (192, 288).
     segment : :class:`int`
         Bits of a segment, a multiple of 16, 32 at least.
     multiplier : :class:`str`
-        One of :data:`MULTIPLIERS`.
+        One of :data:`MULTIPLIERS`; significands of one bit have no use for a DSP.
     cells : :class:`bool`
         Whether to instantiate the ECP5's carry cells, or their description.
 
@@ -95,7 +104,7 @@ class MacWide(wiring.Component):
     i : :py:`In(stream.Signature({"a": width, "b": width, "first": 1, "last": 1}))`
         Codes.
     o : :py:`Out(stream.Signature({"sum": signed(acc_width), "nan": 1}))`
-        Dot products.
+        Dot products; ``nan`` only with a window, or where there are such codes.
     """
     i: stream.Interface
     o: stream.Interface
@@ -107,6 +116,9 @@ class MacWide(wiring.Component):
             raise ValueError(f"Segment must be a multiple of {STEP} bits, {2 * STEP} at least, not {segment!r}")
         if multiplier not in MULTIPLIERS:
             raise ValueError(f"Multiplier must be one of {', '.join(MULTIPLIERS)}, not {multiplier!r}")
+        check_multiplier(self.fmt, "lut" if multiplier == "lut" else "dsp_significand")
+        self.windowed = window is not None
+        self.nan = self.windowed or has_nan(self.fmt)
         self.segment = segment
         self.segments = -(-self.acc_width // segment)
         self.multiplier = multiplier
@@ -118,7 +130,7 @@ class MacWide(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "a": unsigned(self.fmt.width), "b": unsigned(self.fmt.width), "first": unsigned(1), "last": unsigned(1)}))),
-            "o": Out(stream.Signature(data.StructLayout({"sum": signed(self.acc_width), "nan": unsigned(1)}))),
+            "o": Out(stream.Signature(data.StructLayout({"sum": signed(self.acc_width)} | ({"nan": unsigned(1)} if self.nan else {})))),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -146,7 +158,7 @@ class MacWide(wiring.Component):
             with m.If(ends):
                 m.d.sync += kept.eq(after)
             result.append(kept)
-            if n == 0:
+            if n == 0 and self.nan:
                 bad = Signal(reset_less=True)
                 after_bad = (bad & ~opens) | nan
                 with m.If(adds):
@@ -179,18 +191,19 @@ class MacWide(wiring.Component):
         """Product moved up to 15 places, its place in steps of 16, its sign, whether it is no number; and how many stages that takes."""
         found = factors(m, advance, self.fmt, self.i.p.a, self.i.p.b, cells=self.cells, name="")
         one, other = found.significands
-        rows = one * other if self.multiplier == "dsp" else multiplied(m, one, other, "product", cells=self.cells)
+        rows, more = (one * other, 0) if self.multiplier == "dsp" else significands(
+            m, advance, self.fmt, one, other, "product", cells=self.cells)
         bits: Bits = list(delayed(m, advance, rows, 1, "product"))
-        by = delayed(m, advance, added(m, *found.shifts, "shift", cells=self.cells), 1, "shift")
+        by = delayed(m, advance, added(m, *found.shifts, "shift", cells=self.cells), 1 + more, "shift")
         by = Cat(by, Const(0, max(0, 5 - len(by))))
         wide = lengths(np.array([(1 << len(bits)) - 1] * STEP, dtype=object), np.arange(STEP), 4)
         # Outside the window a product is zero from here on, and above it no number.
         place = Signal(len(by) - 4 + 1)
         m.d.comb += place.eq(by[4:] - self.window[0] // STEP)
         steps = (self.window[1] - self.window[0]) // STEP
-        below = place[-1] if self.window[0] else Const(0, 1)
-        above = ~below & (place[:-1] >= steps) if steps << 4 < 1 << len(by) else Const(0, 1)
-        nan = delayed(m, advance, found.nan, 1, "nan") if has_nan(self.fmt) else Const(0, 1)
+        below = place[-1] if self.windowed and self.window[0] else Const(0, 1)
+        above = ~below & (place[:-1] >= steps) if self.windowed and steps << 4 < 1 << len(by) else Const(0, 1)
+        nan = delayed(m, advance, found.nan, 1 + more, "nan") if has_nan(self.fmt) else Const(0, 1)
         held = [delayed(m, advance, value, 2, name) for value, name in (
             ((place | (below | above).replicate(len(place)))[:steps.bit_length()], "place"), (nan | above, "outside"))]
         for n in (0, 2):
@@ -200,14 +213,15 @@ class MacWide(wiring.Component):
             if n == 0:
                 by = delayed(m, advance, by, 1, "rest")
         word = Cat(Const(0, 1) if bit is None else bit for bit in bits)
-        return word, held[0], delayed(m, advance, found.negative, 3, "negative"), held[1], found.stages + 3
+        return word, held[0], delayed(m, advance, found.negative, 3 + more, "negative"), held[1], found.stages + 3 + more
 
     def _segment(self, m: Module, n: int, width: int, word: Value, place: Value, negative: Value, opens: Value, carry: Value,
                  adds: Value) -> tuple[Value, Value]:
         """The segment after a product, and the carry out of it."""
         there: dict[int, Value] = {}
-        first = n * self.segment // STEP
-        for k in range(first - 1, first + -(-width // STEP)):
+        begin = n * self.segment + empty(self.fmt, self.window)
+        behind = (len(word) - 1) // STEP                    # places that a product reaches beyond its own
+        for k in range(begin // STEP - behind, (begin + width - 1) // STEP + 1):
             if 0 <= k < (self.window[1] - self.window[0]) // STEP:
                 there[k] = Signal(name=f"there_{n}_{k}")
                 m.d.comb += there[k].eq(place == k)
@@ -215,8 +229,9 @@ class MacWide(wiring.Component):
         m.d.comb += sign.eq(negative)
         terms = []
         for at in range(width):
-            k, low = divmod(n * self.segment + at, STEP)
-            found = [there[j] & word[low + STEP * (k - j)] for j in (k, k - 1) if j in there and low + STEP * (k - j) < len(word)]
+            k, low = divmod(begin + at, STEP)
+            near = [(there[k - j], low + STEP * j) for j in range(behind + 1) if k - j in there]
+            found = [here & word[bit] for here, bit in near if bit < len(word)]
             bit = Signal(name=f"bit_{n}_{at}")
             m.d.comb += bit.eq(Cat(found).any() if found else 0)
             terms.append(Term(0b0110, (bit, sign)))

@@ -1,4 +1,4 @@
-"""Signed products of gates and adders, with the gates inside the adders."""
+"""Products of gates and adders, with the gates inside the adders."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -25,13 +25,15 @@ def split(rows: int, groups: int) -> list[range]:
     return [range(sum(sizes[:n]), sum(sizes[:n + 1])) for n in range(groups)]
 
 
-def _row(a: Sequence[Value], b: Sequence[Value], j: int) -> list[Term]:
-    """Row ``j`` of the partial products, in which nothing is negative: what counts negatively is inverted.
+def _row(a: Sequence[Value], b: Sequence[Value], j: int, signs: bool) -> list[Term]:
+    """Row ``j`` of the partial products, in which nothing is negative: what counts negatively, if there are ``signs``, is inverted.
 
     Row 0 has its sign in two bits, ``u - 2 u = u + 2 (~u - 1)``, and row ``len(b) - 1`` is the ones' complement. With the one that
     completes it, the constants of all rows together are ``-2 ** (len(a) + len(b) - 1)``.
     """
     *low, top = a
+    if not signs:
+        return [both(bit, b[j]) for bit in a]
     if j == len(b) - 1:
         return [*(nand(bit, b[j]) for bit in low), both(top, b[j])]
     if j == 0:
@@ -39,26 +41,28 @@ def _row(a: Sequence[Value], b: Sequence[Value], j: int) -> list[Term]:
     return [*(both(bit, b[j]) for bit in low), nand(top, b[j])]
 
 
-def group(chain: Chain, a: Sequence[Value], b: Sequence[Value], rows: range, *, flip: bool = False) -> list[Term]:
-    """Sum of consecutive rows of ``a * b + 2 ** (len(a) + len(b) - 1)``, in units of its first row.
+def group(chain: Chain, a: Sequence[Value], b: Sequence[Value], rows: range, *, flip: bool = False, signs: bool = True) -> list[Term]:
+    """Sum of consecutive rows of ``a * b + 2 ** (len(a) + len(b) - 1)``, or without ``signs`` of ``a * b``, in units of its first row.
 
     The first two rows are added to each other, every other one to the sum before. All adders are on ``chain``, which can go on after.
 
     Parameters
     ----------
     a, b
-        Bits of the signed factors.
+        Bits of the factors.
     rows
         Bits of ``b``: two at least, and three for one group of several.
     flip
         Whether to invert the top bit. Nothing can follow on the chain then.
+    signs
+        Whether the factors are signed.
     """
     first, last = rows[0], len(b) - 1
-    found = _row(a, b, first)
+    found = _row(a, b, first, signs)
     for j in rows[1:]:
         done = j - first
-        row = _row(a, b, j) + [ONE] * (flip and j == rows[-1])
-        found[done:] = map(plain, chain.add(row, found[done:], len(a) + 1, carry=int(j == last)))
+        row = _row(a, b, j, signs) + [ONE] * (flip and j == rows[-1])
+        found[done:] = map(plain, chain.add(row, found[done:], len(a) + 1, carry=int(signs and j == last)))
     return found
 
 

@@ -1,11 +1,15 @@
 """Every pair of operand codes of designs that multiply.
 
     python -m mantissa.sim_tb.pairs [DESIGN...] [--drawn N] [--jobs N] [--report FILE]
+    python -m mantissa.sim_tb.pairs --formats [FORMAT...]
 
 Compiled Verilog against the golden function, dot products of one term; without a design, of every one of the catalogue whose operands
 ``a`` and ``b``, or ``a`` and ``w``, are codes of 8 bits or fewer. All pairs meet in every lane, every place of an array and every lane of
 every mode. Modes of 16 bits are drawn, N pairs (1,000,000); :mod:`~.all_pairs` has all of two formats'. Other fields, as scales, are drawn
 from the stimulus. Not for trits, of which a field's codes are not all. Exits with 1 if one differs.
+
+With --formats, of the exact multiplier-accumulator of each format instead, without one of every standard format: all pairs of codes
+of 8 bits or fewer, and N of wider ones.
 """
 from __future__ import annotations
 
@@ -20,7 +24,9 @@ import numpy as np
 
 from ..design import Design, Streams
 from ..errors import MantissaError
+from ..formats import STANDARD
 from ..hw.catalog import CATALOG, find
+from ..hw.designs_exact import exact
 from ..hw.mac_modes import MODES, WORD
 from ..hw.payload import Leaf, leaves, pack
 from ..sw_driver.progress import track
@@ -48,24 +54,30 @@ def _operands(design: Design) -> dict[str, list[Leaf]]:
     for leaf in leaves(layout) if layout is not None else ():
         fields.setdefault(leaf.field, []).append(leaf)
     other = next((name for name in ("b", "w") if name in fields), None)
-    there = "a" in fields and other and design.macs and not any("ternary" in operands for operands in design.macs)
-    found = {name: fields[name] for name in ("a", other)} if there else {}
-    return found if "modes" in design.params or all(leaf.width <= BITS for row in found.values() for leaf in row) else {}
+    there = "a" in fields and other and design.macs and "int8*ternary" not in design.macs
+    return {name: fields[name] for name in ("a", other)} if there else {}
+
+
+def _narrow(operands: dict[str, list[Leaf]]) -> bool:
+    return all(leaf.width <= BITS for row in operands.values() for leaf in row)
 
 
 def eligible(design: Design) -> bool:
     """Whether all pairs of a design's operands can be tried."""
-    return bool(_operands(design))
+    operands = _operands(design)
+    return bool(operands) and ("modes" in design.params or _narrow(operands))
 
 
 def _unfit(design: Design) -> MantissaError:
     return MantissaError(f"Design must have operands a and b, or a and w, of at most {BITS} bits, unlike {design.name}")
 
 
-def _codes(operands: dict[str, list[Leaf]], seed: int) -> dict[str, np.ndarray]:
-    """Columns in which any two elements of the two operands meet in all pairs: each element turns its codes by another amount."""
+def _codes(operands: dict[str, list[Leaf]], drawn: int, seed: int) -> dict[str, np.ndarray]:
+    """Columns in which any two elements of the two operands meet in all pairs, wide ones in as many as are ``drawn``: each element turns
+    its codes by another amount."""
     (a, *_), (b, *_) = operands.values()
-    pair = np.random.default_rng(seed).permutation(1 << a.width + b.width)
+    rng, every = np.random.default_rng(seed), 1 << a.width + b.width
+    pair = rng.permutation(every) if _narrow(operands) else rng.integers(0, every, drawn)
     columns = {}
     for (name, elements), code in zip(operands.items(), (pair >> b.width, pair & (1 << b.width) - 1), strict=True):
         width = elements[0].width
@@ -116,7 +128,7 @@ def exhaust(design: Design, *, folder: Path, drawn: int = 1_000_000) -> dict[str
 
     modes = design.params.get("modes")
     if not isinstance(modes, tuple):
-        return {"": run(_codes(operands, 0), 0)}
+        return {"": run(_codes(operands, drawn, 0), 0)}
     found = {}
     for n, name in enumerate(modes):
         words = _words(MODES[name].lanes, drawn, n)
@@ -124,9 +136,9 @@ def exhaust(design: Design, *, folder: Path, drawn: int = 1_000_000) -> dict[str
     return found
 
 
-def _held(folder: Path, drawn: int, name: str) -> tuple[str, dict[str, int] | str]:
+def _held(folder: Path, drawn: int, formats: bool, name: str) -> tuple[str, dict[str, int] | str]:
     try:
-        return name, exhaust(find(name), folder=folder, drawn=drawn)
+        return name, exhaust(exact(name) if formats else find(name), folder=folder, drawn=drawn)
     except (AssertionError, RuntimeError) as error:
         return name, str(error)
 
@@ -136,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="mantissa.sim_tb.pairs", description=__doc__, formatter_class=plain)
     parser.add_argument("designs", nargs="*", metavar="DESIGN")
+    parser.add_argument("--formats", action="store_true", help="names are of formats, the designs their exact units")
     parser.add_argument("--drawn", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="processes")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as markdown")
@@ -143,16 +156,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     start, table, failed = time.monotonic(), [], []
     try:
-        chosen = [find(name) for name in args.designs] or [design for design in CATALOG if eligible(design)]
+        if args.formats:
+            chosen = {name: exact(name) for name in args.designs or STANDARD}
+        else:
+            chosen = {design.name: design for design in map(find, args.designs)} or {row.name: row for row in CATALOG if eligible(row)}
         if args.drawn < 1:
             raise MantissaError(f"Drawn pairs must be at least 1, not {args.drawn}")
-        for design in chosen:
+        for design in () if args.formats else chosen.values():
             if not eligible(design):
                 raise _unfit(design)
         found = {}
         try:
             with stoppable():
-                for name, outcome in track(outcomes(partial(_held, args.output, args.drawn), [design.name for design in chosen], args.jobs),
+                for name, outcome in track(outcomes(partial(_held, args.output, args.drawn, args.formats), list(chosen), args.jobs),
                                            len(chosen), "pairing"):
                     found[name] = outcome
         except KeyboardInterrupt:
@@ -160,17 +176,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MantissaError, ValueError) as error:
         print(f"mantissa.sim_tb.pairs: {error}", file=sys.stderr)
         return 1
-    for design in chosen:
-        outcome = found.get(design.name, {})
+    for name, design in chosen.items():
+        outcome = found.get(name, {})
         if isinstance(outcome, str):
             failed.append(outcome)
         else:
-            table += [(" ".join([design.name, mode]).rstrip(), f"{count:,}", "drawn" if mode and MODES[mode].lanes == 1 else "all")
+            table += [(" ".join([design.name, mode]).rstrip(), f"{count:,}",
+                       "all" if (MODES[mode].lanes > 1 if mode else _narrow(_operands(design))) else "drawn")
                       for mode, count in outcome.items()]
     lines = markdown(("design, and mode", "pairs", "of"), table)
     print(*lines, *failed, sep="\n")
     if args.report:
-        command = " ".join(["python -m mantissa.sim_tb.pairs", *args.designs, *[f"--drawn {args.drawn}"] * (args.drawn != 1_000_000)])
+        command = " ".join(["python -m mantissa.sim_tb.pairs", *["--formats"] * args.formats, *args.designs,
+                            *[f"--drawn {args.drawn}"] * (args.drawn != 1_000_000)])
         write_report(args.report, "Pairs", command, time.monotonic() - start, lines, failed)
     return 1 if failed else 0
 

@@ -28,7 +28,9 @@ ODD = (
     *(dot(fmt, lanes, depth=3, cells=False) for fmt, lanes in (
         ("e2m1", 3), ("e2m1", 1), ("e4m3", 5), ("int4", 2), ("int8", 3), ("posit8_0", 2), ("ue4m3", 2), ("e4m3fnuz", 2), ("fp16", 2))),
     dot_round("posit8_2", 4, "posit16_2", depth=3, cells=False), dot_round("e4m3", 2, "bf16", depth=3, cells=False),
-    dot_round("e2m1", 2, "e2m1", depth=3, cells=False), dot_round("posit8_0", 1, "posit8_0", depth=3, cells=False),
+    dot_round("e2m1", 2, "e2m1", depth=3, cells=False), dot_round("pot4", 2, "posit8_0", depth=3, cells=False), dot_round("posit8_0", 1, "posit8_0", depth=3, cells=False),
+    *(dot(fmt, 3, depth=7, cells=False) for fmt in ("uint8", "sm8", "sm2", "binary", "ternary", "pot5", "post4", "int1")),
+    dot("uint6", 2, multiplier="dsp", depth=7, cells=False),
     dot("int8", 3, multiplier="dsp", depth=2, cells=False), dot("e4m3", 2, multiplier="dsp", depth=2, cells=False),
     dot("fp16", 2, multiplier="dsp_significand", depth=2, cells=False),
     *(block_dot(fmt, lanes, blocks=3, cells=False) for fmt, lanes in (("mxfp6e2m3", 8), ("mxfp6e3m2", 4), ("mxfp8e5m2", 2), ("mxint8", 16),
@@ -139,15 +141,17 @@ def test_golden_is_the_dot_product_of_what_the_blocks_hold(fmt: str, unit: int) 
 
 
 REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
-    (lambda: Dot("e8m0"), ValueError, "Format must be a float or posit of at least 3 bits, not 'e8m0'"),
-    (lambda: Dot("uint8"), ValueError, "Format of integers must be signed and of at least 2 bits, not 'uint8'"),
+    (lambda: Dot("e8m0"), ValueError, "Accumulator must have at most 160 bits, not the 522 of 1024 products of e8m0"),
+    (lambda: Dot("mxfp4"), ValueError, "Format must be one of single numbers, not the block format 'mxfp4'"),
+    (lambda: Dot("ternary", multiplier="dsp"), ValueError, "Format must have magnitudes of at least 2 bits for a DSP, not 1 as 'ternary'"),
     (lambda: Dot("int8", multiplier="dsp_significand"), ValueError,
      "Multiplier of integers must be one of lut, dsp, not 'dsp_significand'"),
     (lambda: Dot("e4m3", multiplier="booth"), ValueError, "Multiplier must be one of lut, dsp, dsp_significand, not 'booth'"),
     (lambda: Dot("e4m3", lanes=0), ValueError, "Lanes must be an integer between 1 and 64, not 0"),
     (lambda: Dot("e4m3", depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: Dot("bf16"), ValueError, "Accumulator must have at most 160 bits, not the 535 of 1024 products of bf16"),
-    (lambda: DotRound("int8", "e4m3"), ValueError, "Format of a rounded dot product must be a float or posit, not 'int8'"),
+    (lambda: DotRound("int8", "e4m3"), ValueError,
+     "Format of a rounded dot product must be a float, a posit or one of powers of two, not 'int8'"),
     (lambda: DotRound("e4m3", "int8"), ValueError, "Format must be a float or a posit of at least 3 bits, not 'int8'"),
     (lambda: DotRound("e4m3", "e2m1"), ValueError, "Format must have a code for what is no number, as e4m3 has such, not be 'e2m1'"),
     (lambda: BlockDot("e4m3"), ValueError, "Format must be a block format, one of mxfp8e4m3, mxfp8e5m2, "),
