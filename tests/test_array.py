@@ -31,7 +31,8 @@ ODD = (
     output_stationary(1, 1, depth=1), output_stationary(3, 2, packed=True, depth=12), output_stationary(2, 3, acc_width=7, wraps=True),
     slice_stationary(1, 2), slice_stationary(3, 4, acc_width=12, wraps=True),
     array_of(mac_lut(4, 4), 1, 3), array_of(mac_digits(1), 2, 1),
-    *(array_exact(fmt, 2, 1, depth=3, cells=False) for fmt in ("e2m1", "e2m3", "e3m2", "posit4_1", "ue4m3", "pot4", "post3")), array_exact("e4m3", 1, 3),
+    *(array_exact(fmt, 2, 1, depth=3, cells=False) for fmt in ("e2m1", "e2m3", "e3m2", "posit4_1", "ue4m3", "pot4", "post3")),
+    array_exact("e4m3", 1, 3),
 )
 
 

@@ -28,7 +28,8 @@ ODD = (
     *(dot(fmt, lanes, depth=3, cells=False) for fmt, lanes in (
         ("e2m1", 3), ("e2m1", 1), ("e4m3", 5), ("int4", 2), ("int8", 3), ("posit8_0", 2), ("ue4m3", 2), ("e4m3fnuz", 2), ("fp16", 2))),
     dot_round("posit8_2", 4, "posit16_2", depth=3, cells=False), dot_round("e4m3", 2, "bf16", depth=3, cells=False),
-    dot_round("e2m1", 2, "e2m1", depth=3, cells=False), dot_round("pot4", 2, "posit8_0", depth=3, cells=False), dot_round("posit8_0", 1, "posit8_0", depth=3, cells=False),
+    dot_round("e2m1", 2, "e2m1", depth=3, cells=False), dot_round("pot4", 2, "posit8_0", depth=3, cells=False),
+    dot_round("posit8_0", 1, "posit8_0", depth=3, cells=False),
     *(dot(fmt, 3, depth=7, cells=False) for fmt in ("uint8", "sm8", "sm2", "binary", "ternary", "pot5", "post4", "int1")),
     dot("uint6", 2, multiplier="dsp", depth=7, cells=False),
     dot("int8", 3, multiplier="dsp", depth=2, cells=False), dot("e4m3", 2, multiplier="dsp", depth=2, cells=False),
