@@ -1,16 +1,19 @@
 """What the reconfigurable multiplier-accumulator costs beside its largest member and beside the units it replaces.
 
-    python bench/mac_modes.py [--multiplier lut|dsp] [--family ecp5|ice40|gowin|nexus] [--sets]
+    python bench/mac_modes.py [--multiplier lut|dsp] [--family ecp5|ice40|gowin|nexus] [--sets | --orders N]
 
 Every row is synthesised by the recipe of the cost table. The members are the same generator with one mode; the units replaced are the
 cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none. With ``--sets``, sets of modes
-from the largest member on, each with the mode more that costs the fewest look-up tables.
+from the largest member on, each with the mode more that costs the fewest look-up tables. With ``--orders``, all modes and all but one,
+each numbered in N orders, as that moves what synthesis finds.
 """
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+import random
+import statistics
 import sys
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +68,20 @@ def sets(multiplier: str, family: str) -> None:
         print(f"| `{mode}` | {row.luteq} | {ratio} | {row.dsp} |", flush=True)
 
 
+def orders(count: int, multiplier: str, family: str) -> None:
+    """Print what all modes cost, and all but each one, over ``count`` orders of the modes."""
+    rng = random.Random(0)
+    shuffled = [list(ALL), *(rng.sample(ALL, len(ALL)) for _ in range(count - 1))]
+    print("| modes | LUT-eq, median | least | most | FF |\n| --- | --: | --: | --: | --: |")
+    for left in (None, *ALL):
+        designs = [mac_reconfigurable(f"order{n}", [mode for mode in order if mode != left], multiplier=multiplier, cells=family == "ecp5")
+                   for n, order in enumerate(shuffled)]
+        rows = cost(designs, family)
+        found = sorted(row.luteq for row in rows)
+        name = f"without `{left}`" if left else "all"
+        print(f"| {name} | {statistics.median(found):g} | {found[0]} | {found[-1]} | {rows[0].ff} |", flush=True)
+
+
 def beside(multiplier: str, family: str) -> None:
     """Print members, separate units and ratios."""
     cells = family == "ecp5"
@@ -88,9 +105,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--multiplier", choices=("lut", "dsp"), default="lut")
     parser.add_argument("--family", choices=tuple(FAMILIES), default="ecp5")
-    parser.add_argument("--sets", action="store_true")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--sets", action="store_true")
+    shown.add_argument("--orders", type=int, metavar="N")
     args = parser.parse_args(argv)
-    (sets if args.sets else beside)(args.multiplier, args.family)
+    if args.orders is not None and args.orders < 1:
+        parser.error(f"Orders must be at least 1, not {args.orders}")
+    if args.orders is not None:
+        orders(args.orders, args.multiplier, args.family)
+    else:
+        (sets if args.sets else beside)(args.multiplier, args.family)
     print("", *recipe_text(args.family, pnr=False, seeds=1), sep="\n")
 
 

@@ -50,7 +50,7 @@ def mac_power(fmt: str, *, terms: int = 1, depth: int = DEPTH, cells: bool = Tru
     width = sum_width(check_power(fmt), terms, depth)
     return Design(
         name=f"mac_8x{fmt}" + (f"x{terms}" if terms > 1 else "") + f"_acc{width}_shift" + ("" if cells else "_portable"),
-        summary=f"Signed 8-bit integers by {'sums of two ' if terms > 1 else ''}{fmt} weights, shift and accumulate, "
+        summary=f"Signed 8-bit integers by {f'sums of {terms} ' if terms > 1 else ''}{fmt} weights, shift and accumulate, "
                 + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacPower, **params), golden=partial(_golden, fmt, terms, width),
         stimulus=partial(_stimulus, fmt, terms, depth), family="ecp5" if cells else None,
@@ -58,5 +58,5 @@ def mac_power(fmt: str, *, terms: int = 1, depth: int = DEPTH, cells: bool = Tru
 
 
 POWER: tuple[Design, ...] = (
-    mac_power("pot4"), mac_power("pot4", cells=False), mac_power("post4"), mac_power("pot4", terms=2),
+    mac_power("pot4"), mac_power("pot4", cells=False), mac_power("post4"), mac_power("pot4", terms=2), mac_power("pot4", terms=3),
 )

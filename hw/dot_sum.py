@@ -21,7 +21,7 @@ class Summand:
     terms: Sequence[Term]
     sign: Term
     largest: int
-    carry: Value | None = None
+    carry: Term | Value | None = None
 
     def extended(self, width: int) -> list[Term]:
         """``width`` bits of it."""
@@ -53,7 +53,8 @@ def tree(m: Module, advance: Value, summands: Sequence[Summand], name: str, *, c
         kept = now[len(now) & ~1:]
         now = [_plain(delayed(m, advance, total, 1, f"{name}_sum_{level}_{k}"), largest) for k, (total, largest) in enumerate(found)]
         now += [_later(m, advance, summand, f"{name}_kept_{level}") for summand in kept]
-        carries = [delayed(m, advance, carry, 1, f"{name}_carry_{level}_{k}") for k, carry in enumerate(carries)]
+        carries = [delayed(m, advance, carry.value if isinstance(carry, Term) else carry, 1, f"{name}_carry_{level}_{k}")
+                   for k, carry in enumerate(carries)]
         level += 1
     only = now[0]
     return Summand(only.terms, only.sign, only.largest, carries[0] if carries else None), level

@@ -7,15 +7,17 @@ from amaranth.lib.wiring import In, Out
 
 from ..errors import MantissaError
 from ..formats import PowerOfRootTwo, PowerOfTwo, get_scalar
-from .array_widths import check_dimension, delayed
+from .array_widths import check_dimension, delayed, levels
 from .carry import Chain, Term, both, plain
+from .dot_sum import Summand, tree
 from .intake import accumulate, intake
-from .signed_words import added, extended, shifted
+from .signed_words import added, shifted
 
 __all__ = ["MacPower", "check_power", "largest_weight", "sum_width"]
 
 A_BITS = 8
 WIDEST = 5
+TERMS = 4
 
 
 def check_power(name: object) -> PowerOfTwo | PowerOfRootTwo:
@@ -49,18 +51,18 @@ class MacPower(wiring.Component):
     a code with its own sign, the first in the low bits. No pause between dot products. The accumulator is the output register: a finished
     sum that is not taken stops the unit. Before the first ``first`` the sum is unspecified.
 
-    One term is POT's weight (DeepShift, Elhoushi et al. 2021) or POST's; two are those of additive powers of two (APoT, Li et al. 2020) and
-    of residual quantisers, which put restrictions on the second term that we do not need. Where POST rounds its root's multiple is not
-    published: ours is exact, the root being the format's, 181/128. The arrangement is ours: a shift by less than the highest
-    amount in multiplexers that also invert what is negative, the highest in registers, one set for each choice, of which one is
-    zero, so that the accumulator's cells take the or; the carry that completes the inversion is the accumulator's.
+    One term is POT's weight (DeepShift, Elhoushi et al. 2021) or POST's; more are those of additive powers of two (APoT, Li et al. 2020)
+    and of residual quantisers, which put restrictions on the other terms that we do not need. Several are added in a tree. Where POST
+    rounds its root's multiple is not published: ours is exact, the root being the format's, 181/128. The arrangement is ours: a shift by
+    less than the highest amount in multiplexers that also invert what is negative, the highest in registers, one set for each choice, of
+    which one is zero, so that the accumulator's cells take the or; the carry that completes the inversion is the accumulator's.
 
     Parameters
     ----------
     fmt : :class:`str`
         Format of a term, ``"pot2"`` to ``"pot5"`` or ``"post2"`` to ``"post5"``.
     terms : :class:`int`
-        Terms of a weight, 1 or 2.
+        Terms of a weight, 1 to 4.
     depth : :class:`int`
         Most transactions in a dot product; the accumulator has the bits that their sum needs.
     cells : :class:`bool`
@@ -78,8 +80,8 @@ class MacPower(wiring.Component):
 
     def __init__(self, fmt: str, *, terms: int = 1, depth: int = 256, cells: bool = True) -> None:
         self.fmt = check_power(fmt)
-        if not isinstance(terms, int) or isinstance(terms, bool) or terms not in (1, 2):
-            raise ValueError(f"Terms must be 1 or 2, not {terms!r}")
+        if not isinstance(terms, int) or isinstance(terms, bool) or not 1 <= terms <= TERMS:
+            raise ValueError(f"Terms must be an integer between 1 and {TERMS}, not {terms!r}")
         self.terms = terms
         self.depth = depth
         self.acc_width = sum_width(self.fmt, terms, depth)
@@ -93,7 +95,7 @@ class MacPower(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         root = isinstance(self.fmt, PowerOfRootTwo)
-        stages = 2 + 2 * root + (self.terms == 2)
+        stages = 2 + 2 * root + levels(self.terms)
         advance = Signal()
         a = Signal(A_BITS, reset_less=True)
         codes = [self.i.p.w[n * self.fmt.width:(n + 1) * self.fmt.width] for n in range(self.terms)]
@@ -117,16 +119,13 @@ class MacPower(wiring.Component):
             terms, minus = shifted(m, advance, bits, list(steps)[:amount.bit_length()], negative, on, f"term_{n}")
             products.append(terms)
             negatives.append(minus)
-        carry = negatives[0]
-        if self.terms == 2:
-            chain = Chain(m, "terms", cells=self.cells, tied=True)
-            width = len(products[0]) + 1
-            total = chain.add(*(extended(product, width) for product in products), width, carry=carry)
-            chain.close()
-            products = [[plain(bit) for bit in delayed(m, advance, Cat(total), 1, "product")]]
-            carry = plain(delayed(m, advance, negatives[1].value, 1, "carry"))
-        accumulate(m, advance, self.o, begin, [Chain(m, "sum", cells=self.cells, tied=True)], extended(products[0], self.acc_width),
-                   carry=carry)
+        # Magnitudes before the ones that complete them.
+        summands = [Summand(product[:-1], product[-1], (1 << len(product) - 1) - 1, carry)
+                    for product, carry in zip(products, negatives, strict=True)]
+        total, _ = tree(m, advance, summands, "terms", cells=self.cells)
+        assert total.carry is not None
+        accumulate(m, advance, self.o, begin, [Chain(m, "sum", cells=self.cells, tied=True)], total.extended(self.acc_width),
+                   carry=total.carry if isinstance(total.carry, Term) else plain(total.carry))
         return m
 
     def _rooted(self, m: Module, advance: Value, a: Value, odd: Value, name: str) -> list[Value]:

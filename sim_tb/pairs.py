@@ -189,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.report:
         command = " ".join(["python -m mantissa.sim_tb.pairs", *["--formats"] * args.formats, *args.designs,
                             *[f"--drawn {args.drawn}"] * (args.drawn != 1_000_000)])
-        write_report(args.report, "Pairs", command, time.monotonic() - start, lines, failed)
+        write_report(args.report, "Pairs of every format" if args.formats else "Pairs", command, time.monotonic() - start, lines, failed)
     return 1 if failed else 0
 
 

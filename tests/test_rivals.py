@@ -39,6 +39,7 @@ ODD = (
     mac_lmul("e2m1", depth=3, offset="1/16", cells=False), mac_lmul("e3m4", depth=3, cells=False),
     mac_lmul("e4m2_ieee", depth=3, offset="zero", cells=False),
     *(mac_power(fmt, depth=5, cells=False) for fmt in ("pot2", "pot3", "pot5", "post2", "post3", "post5")),
+    mac_power("post3", terms=3, depth=2, cells=False), mac_power("pot5", terms=4, depth=3, cells=False),
     mac_power("post3", terms=2, depth=1, cells=False), mac_power("pot2", terms=2, depth=4, cells=False),
     mac_grouped("int4", size=1, groups=1, cells=False), mac_grouped("e2m1", scale="power", size=5, groups=3, cells=False),
     *(dot_xnor(lanes, depth=depth, cells=False) for lanes, depth in ((4, 1), (8, 3), (16, 10), (128, 2))),
@@ -161,7 +162,7 @@ def test_weights_are_the_formats() -> None:
 
 def test_sums_of_powers() -> None:
     """Every integer by every weight, as a dot product of one: golden against the formats' values, the unit against golden."""
-    for name, terms in (("pot4", 1), ("post4", 1), ("pot4", 2)):
+    for name, terms in (("pot4", 1), ("post4", 1), ("pot4", 2), ("pot4", 3)):
         design, fmt = mac_power(name, terms=terms, cells=False), get_scalar(name)
         count = 1 << 8 + 4 * terms
         codes = np.random.default_rng(3).permutation(count)
@@ -239,8 +240,8 @@ REFUSED: tuple[tuple[Callable[[], object], type[Exception], str], ...] = (
     (lambda: MacLmul("e4m3", depth=0), ValueError, "Depth must be a positive integer, not 0"),
     (lambda: MacPower("int4"), ValueError, "Format must be one of powers of two or of its root, of at most 5 bits, not 'int4'"),
     (lambda: MacPower("pot6"), ValueError, "Format must be one of powers of two or of its root, of at most 5 bits, not 'pot6'"),
-    (lambda: MacPower("pot4", terms=3), ValueError, "Terms must be 1 or 2, not 3"),
-    (lambda: MacPower("pot4", terms=True), ValueError, "Terms must be 1 or 2, not True"),
+    (lambda: MacPower("pot4", terms=5), ValueError, "Terms must be an integer between 1 and 4, not 5"),
+    (lambda: MacPower("pot4", terms=True), ValueError, "Terms must be an integer between 1 and 4, not True"),
     (lambda: MacPower("pot4", depth=-1), ValueError, "Depth must be a positive integer, not -1"),
     (lambda: MacGrouped("int8"), ValueError, "Weight must be one of int4, e2m1, not 'int8'"),
     (lambda: MacGrouped("int4", scale="float"), ValueError, "Scale must be one of integer, power, not 'float'"),
