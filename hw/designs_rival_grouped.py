@@ -54,6 +54,14 @@ def _stimulus(weight: str, scale: str, size: int, groups: int, rng: np.random.Ge
                   "end": np.append(end, edge.astype(np.int64)), "last": np.append(last, np.arange(1, worst + 1) == worst).astype(np.int64)}}
 
 
+def _workload(weight: str, scale: str, size: int, groups: int, rng: np.random.Generator) -> Streams:
+    """Factors and scales of the stimulus in whole groups, as many in each dot product as there may be."""
+    i = _stimulus(weight, scale, size, groups, rng)["i"]
+    place = np.arange(2 * size * groups) % (size * groups)
+    return {"i": {**{name: np.resize(i[name], len(place)) for name in ("a", "w", "scale")},
+                  "end": (place % size == size - 1).astype(np.int64), "last": (place == size * groups - 1).astype(np.int64)}}
+
+
 def mac_grouped(weight: str, *, scale: str = "integer", size: int = SIZE, groups: int = GROUPS, cells: bool = True) -> Design:
     """Entry of a :class:`MacGrouped`, of carry cells or of their description."""
     params: dict[str, Any] = {"weight": weight, "scale": scale, "size": size, "groups": groups, "cells": cells}
@@ -63,7 +71,8 @@ def mac_grouped(weight: str, *, scale: str = "integer", size: int = SIZE, groups
         summary=f"Signed 8-bit integers by {weight} weights, sums of groups scaled by "
                 + ("8-bit integers, " if scale == "integer" else "powers of two, ") + ("ECP5 carry cells" if cells else "cells described"),
         params={**params, "dsp": False}, component=partial(MacGrouped, **params), golden=partial(_golden, weight, scale),
-        stimulus=partial(_stimulus, weight, scale, size, groups), family="ecp5" if cells else None,
+        stimulus=partial(_stimulus, weight, scale, size, groups),
+        workload=partial(_workload, weight, scale, size, groups), family="ecp5" if cells else None,
         twin=partial(MacGrouped, **{**params, "cells": False}) if cells else None, macs={f"int8*{weight}": 1})
 
 
