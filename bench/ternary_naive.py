@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 
 from mantissa.fpga.cost import cost
 from mantissa.hw.designs_ternary import ternary_dot
-from mantissa.hw.ternary_tree import signed_width
+from mantissa.hw.array_widths import signed_width
 
 
 LANES = 8

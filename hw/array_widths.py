@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from amaranth.hdl import Module, Signal, Value
 
 __all__ = ["check_accumulator", "check_dimension", "check_exact", "check_flag", "check_operand", "delayed", "exact_width", "levels",
-           "pipelined_sum"]
+           "pipelined_sum", "signed_width"]
 
 
 def check_dimension(name: str, value: object) -> None:
@@ -34,7 +34,12 @@ def check_flag(name: str, value: object) -> bool:
 
 def exact_width(a_width: int, b_width: int, terms: int) -> int:
     """Bits of a signed sum of ``terms`` products that can not overflow; the extreme is all operands most negative."""
-    return (terms << (a_width + b_width - 2)).bit_length() + 1
+    return signed_width(terms << (a_width + b_width - 2))
+
+
+def signed_width(magnitude: int) -> int:
+    """Bits of a signed number of ``-magnitude`` to ``magnitude``."""
+    return magnitude.bit_length() + 1
 
 
 def check_exact(name: str, width: int, exact: int, what: str, wraps: bool) -> None:

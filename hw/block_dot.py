@@ -10,10 +10,10 @@ import numpy as np
 
 from ..errors import MantissaError
 from ..formats import Block, Float, get_block
-from .array_widths import check_dimension, delayed
+from .array_widths import check_dimension, delayed, signed_width
 from .carry import ZERO, Chain, Term, clear
 from .dot_lane import all_numbers, check_element, check_lanes, lane, largest_of
-from .dot_sum import Summand, signed_width, tree
+from .dot_sum import Summand, tree
 from .mac_align import lengths
 from .mac_exact import MOST
 from .mac_exact_product import added, factors, largest_product, moved, multiplied

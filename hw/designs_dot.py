@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from ..design import Design, Streams
 from ..formats import Exponent, Float, Int, PowerOfRootTwo, Top, encode, get_scalar
+from .array_widths import signed_width
 from .designs_round import rounded
 from .dot import Dot
 from .dot_lane import all_numbers, check_element, largest_of
 from .dot_round import DotRound, exponent_of
-from .dot_sum import signed_width
 
 __all__ = ["DESIGNS", "dot", "dot_round", "lengths_of", "sums", "values_of"]
 

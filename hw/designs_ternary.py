@@ -8,9 +8,9 @@ import numpy as np
 
 from ..design import Design, Streams
 from .. import ternary
+from .array_widths import signed_width
 from .ternary_dot import TernaryDot
 from .ternary_serial import TernarySerial
-from .ternary_tree import signed_width
 from .tlmm_lut_ram import GROUP, TlmmLutRam
 from .trits import CODES, TritUnpack
 

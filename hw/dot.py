@@ -5,10 +5,9 @@ from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension, delayed
-from .carry import Chain, clear
+from .array_widths import check_dimension, delayed, signed_width
 from .dot_lane import Element, all_numbers, check_element, check_lanes, lane, largest_of
-from .dot_sum import signed_width, tree
+from .dot_sum import accumulated, tree
 from .mac_exact import MOST
 
 __all__ = ["Dot", "check_dot"]
@@ -82,27 +81,10 @@ class Dot(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        advance, adds = Signal(), Signal()
-        acc = Signal(self.acc_width, reset_less=True)
+        advance = Signal()
         found = [lane(m, advance, self.fmt, self.i.p.a[n], self.i.p.b[n], multiplier=self.multiplier, cells=self.cells, name=f"lane_{n}_")
                  for n in range(self.lanes)]
-        stages = found[0][2]
         total, levels = tree(m, advance, [summand for summand, _, _ in found], "tree", cells=self.cells)
-        stages += levels
-        valid, first, last = Signal(stages), Signal(stages, reset_less=True), Signal(stages, reset_less=True)
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]),
-                     self.i.ready.eq(advance), self.o.p.sum.eq(acc)]
-        with m.If(advance):
-            m.d.sync += [valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)), last.eq(Cat(self.i.p.last, last)),
-                         self.o.valid.eq(valid[-1] & last[-1])]
-        if self.nan:
-            nan = delayed(m, advance, Cat(bad for _, bad, _ in found).any(), levels, "nan")
-            with m.If(adds):
-                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1]) | nan)
-        chain = Chain(m, "sum", cells=self.cells)
-        after = chain.add([clear(bit, first[-1]) for bit in acc], total.extended(self.acc_width), self.acc_width,
-                          carry=0 if total.carry is None else total.carry)
-        chain.close()
-        with m.If(adds):
-            m.d.sync += acc.eq(Cat(after))
+        nan = delayed(m, advance, Cat(bad for _, bad, _ in found).any(), levels, "nan") if self.nan else None
+        accumulated(m, advance, self.i, self.o, total, nan, found[0][2] + levels, cells=self.cells)
         return m

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, Value
 
-from .array_widths import delayed
-from .carry import Chain, Term, plain
+from .array_widths import delayed, signed_width
+from .carry import Chain, Term, clear, plain
 
-__all__ = ["Summand", "signed_width", "tree"]
+__all__ = ["Summand", "accumulated", "tree"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,6 @@ class Summand:
     def extended(self, width: int) -> list[Term]:
         """``width`` bits of it."""
         return [*self.terms, *[self.sign] * width][:width]
-
-
-def signed_width(largest: int) -> int:
-    """Bits of a signed word whose magnitude is at most ``largest``."""
-    return largest.bit_length() + 1
 
 
 def tree(m: Module, advance: Value, summands: Sequence[Summand], name: str, *, cells: bool) -> tuple[Summand, int]:
@@ -58,6 +54,27 @@ def tree(m: Module, advance: Value, summands: Sequence[Summand], name: str, *, c
         level += 1
     only = now[0]
     return Summand(only.terms, only.sign, only.largest, carries[0] if carries else None), level
+
+
+def accumulated(m: Module, advance: Signal, i: Any, o: Any, total: Summand, nan: Value | None, stages: int, *, cells: bool) -> None:
+    """Output registers ``o.p.sum`` and, unless None, ``o.p.nan`` of a unit whose summand comes ``stages`` advances after its operands; and
+    its handshakes: a finished sum that is not taken stops it."""
+    adds = Signal()
+    valid, first, last = Signal(stages), Signal(stages, reset_less=True), Signal(stages, reset_less=True)
+    acc = Signal(len(o.p.sum), reset_less=True)
+    m.d.comb += [advance.eq(~o.valid | o.ready), adds.eq(advance & valid[-1]), i.ready.eq(advance), o.p.sum.eq(acc)]
+    with m.If(advance):
+        m.d.sync += [valid.eq(Cat(i.valid, valid)), first.eq(Cat(i.p.first, first)), last.eq(Cat(i.p.last, last)),
+                     o.valid.eq(valid[-1] & last[-1])]
+    if nan is not None:
+        with m.If(adds):
+            m.d.sync += o.p.nan.eq((o.p.nan & ~first[-1]) | nan)
+    chain = Chain(m, "sum", cells=cells)
+    after = chain.add([clear(bit, first[-1]) for bit in acc], total.extended(len(acc)), len(acc),
+                      carry=0 if total.carry is None else total.carry)
+    chain.close()
+    with m.If(adds):
+        m.d.sync += acc.eq(Cat(after))
 
 
 def _plain(word: Value, largest: int) -> Summand:

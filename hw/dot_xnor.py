@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension, delayed
+from .array_widths import check_dimension, delayed, signed_width
 from .carry import Chain, Term, inverted, plain
 from .intake import accumulate, intake
 
@@ -29,7 +29,7 @@ def check_lanes(lanes: object) -> int:
 def sum_width(lanes: int, depth: int) -> int:
     """Bits of a signed number that holds any count, and its negative."""
     check_dimension("Depth", depth)
-    return (lanes * depth).bit_length() + 1
+    return signed_width(lanes * depth)
 
 
 class DotXnor(wiring.Component):

@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension
+from .array_widths import check_dimension, signed_width
 from .carry import Chain, Term, both, clear, plain
 from .dot_sum import Summand
 
@@ -18,7 +18,7 @@ LARGEST = 144
 def sum_width(depth: int) -> int:
     """Bits of the signed sum of ``depth`` products."""
     check_dimension("Depth", depth)
-    return max((depth * LARGEST).bit_length() + 1, 9)
+    return max(signed_width(depth * LARGEST), 9)
 
 
 STAGES = 3

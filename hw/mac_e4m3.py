@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension
+from .array_widths import check_dimension, signed_width
 from .carry import Chain, Term, both, clear, plain
 
 __all__ = ["MacE4M3", "sum_width"]
@@ -17,7 +17,7 @@ LARGEST = 448 ** 2 << 18
 def sum_width(depth: int) -> int:
     """Bits of the signed sum of ``depth`` products."""
     check_dimension("Depth", depth)
-    return (depth * LARGEST).bit_length() + 1
+    return signed_width(depth * LARGEST)
 
 
 class MacE4M3(wiring.Component):

@@ -1,14 +1,14 @@
 """Exact dot product of narrow numbers, one lane, one format."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats import Format
-from .array_widths import check_dimension
-from .carry import Chain, clear
+from .array_widths import check_dimension, signed_width
 from .dot_lane import Element, all_numbers, check_element, lane
+from .dot_sum import accumulated
 from .mac_exact_unpack import integers
 
 __all__ = ["MOST", "MacExact", "check_mac", "sum_width"]
@@ -20,7 +20,7 @@ MOST = 160
 def sum_width(fmt: Format, depth: int) -> int:
     """Bits of the signed sum of ``depth`` products, in units of the least."""
     check_dimension("Depth", depth)
-    return (depth * int(max(abs(integers(fmt)))) ** 2).bit_length() + 1
+    return signed_width(depth * int(max(abs(integers(fmt)))) ** 2)
 
 
 def check_mac(name: object, depth: int, multiplier: object) -> tuple[Element, int]:
@@ -90,21 +90,5 @@ class MacExact(wiring.Component):
         m = Module()
         advance = Signal()
         word, nan, stages = lane(m, advance, self.fmt, self.i.p.a, self.i.p.b, multiplier=self.multiplier, cells=self.cells, name="")
-        adds = Signal()
-        valid, first, last = Signal(stages), Signal(stages, reset_less=True), Signal(stages, reset_less=True)
-        acc = Signal(self.acc_width, reset_less=True)
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), adds.eq(advance & valid[-1]),
-                     self.i.ready.eq(advance), self.o.p.sum.eq(acc)]
-        with m.If(advance):
-            m.d.sync += [valid.eq(Cat(self.i.valid, valid)), first.eq(Cat(self.i.p.first, first)), last.eq(Cat(self.i.p.last, last)),
-                         self.o.valid.eq(valid[-1] & last[-1])]
-        if self.nan:
-            with m.If(adds):
-                m.d.sync += self.o.p.nan.eq((self.o.p.nan & ~first[-1]) | nan)
-        chain = Chain(m, "sum", cells=self.cells)
-        after = chain.add([clear(bit, first[-1]) for bit in acc], word.extended(self.acc_width), self.acc_width,
-                          carry=0 if word.carry is None else word.carry)
-        chain.close()
-        with m.If(adds):
-            m.d.sync += acc.eq(Cat(after))
+        accumulated(m, advance, self.i, self.o, word, nan if self.nan else None, stages, cells=self.cells)
         return m

@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, ResetSignal, Signal, Value, signed,
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension, delayed
+from .array_widths import check_dimension, delayed, signed_width
 from .carry import Chain, Term, both, clear, inverted
 from .multiply_rows import group, registered
 from .signed_words import added, extended, shifted
@@ -28,7 +28,7 @@ def sum_widths(weight: str, scale: str, size: int, groups: int) -> tuple[int, in
     check_dimension("Groups", groups)
     largest = size * WEIGHTS[weight] << A_BITS - 1
     most = 255 if scale == "integer" else 1 << 7
-    return largest.bit_length() + 1, (largest * most * groups).bit_length() + 1
+    return signed_width(largest), signed_width(largest * most * groups)
 
 
 class MacGrouped(wiring.Component):

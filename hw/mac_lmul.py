@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..formats import Float, Top
-from .array_widths import check_dimension, delayed
+from .array_widths import check_dimension, delayed, signed_width
 from .carry import Chain, Term, plain
 from .intake import accumulate, intake
 from .lmul import check_float, check_offset, field_sum, normal, offset_of, special
@@ -41,7 +41,7 @@ def sum_width(fmt: Float, offset: str, depth: int) -> int:
     place = fmt.man + more
     field = (2 * most << more) + added
     largest = (field & (1 << place) - 1 | 1 << place) << (field >> place) - LEAST
-    return (depth * largest).bit_length() + 1
+    return signed_width(depth * largest)
 
 
 class MacLmul(wiring.Component):

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from .array_widths import check_dimension, check_exact
+from .array_widths import check_dimension, check_exact, signed_width
 from .mac_align import lengths
 from .mac_pipe import KINDS
 
@@ -70,7 +70,7 @@ class Mode:
 
     def width(self, depth: int) -> int:
         """Bits of the signed sum of ``depth`` products."""
-        return (depth * self.largest).bit_length() + 1
+        return signed_width(depth * self.largest)
 
     def quire(self, depth: int) -> int:
         """Bits of the narrowest accumulator with a lane for the sum of ``depth`` products."""

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..errors import MantissaError
 from ..formats import PowerOfRootTwo, PowerOfTwo, get_scalar
-from .array_widths import check_dimension, delayed, levels
+from .array_widths import check_dimension, delayed, levels, signed_width
 from .carry import Chain, Term, both, plain
 from .dot_sum import Summand, tree
 from .intake import accumulate, intake
@@ -40,7 +40,7 @@ def largest_weight(fmt: PowerOfTwo | PowerOfRootTwo) -> int:
 def sum_width(fmt: PowerOfTwo | PowerOfRootTwo, terms: int, depth: int) -> int:
     """Bits of the signed sum of ``depth`` products."""
     check_dimension("Depth", depth)
-    return (depth * terms * largest_weight(fmt) << A_BITS - 1).bit_length() + 1
+    return signed_width(depth * terms * largest_weight(fmt) << A_BITS - 1)
 
 
 class MacPower(wiring.Component):

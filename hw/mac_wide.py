@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 import numpy as np
 
 from ..formats import Float
-from .array_widths import check_dimension, delayed
+from .array_widths import check_dimension, delayed, signed_width
 from .carry import Chain, Term, clear
 from .mac_align import Bits, choose, lengths, shift
 from .mac_exact_product import added, check_multiplier, factors, significands
@@ -56,7 +56,7 @@ def check_wide(name: object, depth: object, window: object) -> tuple[Scaled, tup
         raise ValueError(f"Window must be left out where the format is not a float, not {window!r} of {name}")
     elif not _is_window(window) or window[0] >= end:
         raise ValueError(f"Window of {name} must be two multiples of {STEP} that ascend, the first one below {end}, not {window!r}")
-    return fmt, window, (depth * largest_inside(fmt, window)).bit_length() + 1
+    return fmt, window, signed_width(depth * largest_inside(fmt, window))
 
 
 def _is_window(window: object) -> TypeGuard[tuple[int, int]]:

@@ -7,12 +7,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..ternary import GROUP
-from .array_widths import check_exact, delayed
+from .array_widths import check_exact, delayed, signed_width
 from .carry import Chain
 from .count_up import count_up, loaded
 from .memory_port import WIDTHS, answer_layout, request_layout
 from .stream import check_positive
-from .ternary_tree import signed_width
 from .tlmm_build import CODES, TableBuild, check_code, check_power
 from .tlmm_ram import TlmmByteRam, check_spare, sum_bits
 

@@ -5,9 +5,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array_widths import check_dimension
+from .array_widths import check_dimension, signed_width
 from .carry import Chain, Term, plain
-from .ternary_tree import check_flag, signed_width
+from .ternary_tree import check_flag
 
 __all__ = ["TernarySerial", "added"]
 

@@ -10,7 +10,7 @@ from .array_widths import check_flag
 from .carry import ONE, ZERO, Chain, Term, plain
 from .multiply_rows import registered
 
-__all__ = ["Word", "check_flag", "signed_width", "total", "total_width"]
+__all__ = ["Word", "check_flag", "total", "total_width"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,6 @@ class Word:
     terms: Sequence[Term]
     most: int
     chain: Chain | None
-
-
-def signed_width(magnitude: int) -> int:
-    """Bits of a signed number of ``-magnitude`` to ``magnitude``."""
-    return magnitude.bit_length() + 1
 
 
 def total_width(words: int, most: int) -> int:

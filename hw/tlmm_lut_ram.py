@@ -5,9 +5,10 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .array_widths import signed_width
 from .carry import Chain, Term, plain
 from .stream import check_positive
-from .ternary_tree import Word, check_flag, signed_width, total, total_width
+from .ternary_tree import Word, check_flag, total, total_width
 from .tlmm_walk import CENTRE, ENTRY_BITS, TableWalk, steps
 
 __all__ = ["GROUP", "TlmmLutRam"]
