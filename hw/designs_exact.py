@@ -168,7 +168,7 @@ DESIGNS: tuple[Design, ...] = (
     mac_exact("e4m3"), mac_exact("e5m2"), mac_exact("e3m2"), mac_exact("e2m3"),
     mac_exact("ue4m3"), mac_exact("ue5m3"),
     mac_exact("posit16_1", depth=(1 << 15) - 1, multiplier="dsp_significand"), mac_exact("fp16", multiplier="dsp_significand"),
-    mac_exact("fp16"),
+    mac_exact("fp16"), mac_exact("posit16_1"),
     mac_exact("uint8"), mac_exact("uint8", multiplier="dsp"), mac_exact("sm8"), mac_exact("sm4"),
     mac_exact("ternary"), mac_exact("binary"), mac_exact("pot4"), mac_exact("post4"),
     mac_wide("bf16"), mac_wide("posit16_2"), mac_wide("pot8"), mac_wide("bf16", window=(192, 288), multiplier="dsp"),
