@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..design import Design, Streams
 from ..formats import Exponent, get_block
 from .block_dot import BlockDot, check_block, check_window
-from .designs_dot import lengths_of, values_of
+from .designs_dot import lengths_of, meet, values_of
 
 __all__ = ["DESIGNS", "block_dot"]
 
@@ -61,6 +61,7 @@ def _stimulus(fmt: str, lanes: int, blocks: int, window: tuple[int, int] | None,
     size = len(values)
     a, b = rng.integers(0, size, (2, count, lanes))
     a, b = (np.where(special[code] & (rng.random(code.shape) < 0.95), code ^ size >> 2, code) for code in (a, b))
+    meet(rng, special, a, b)
     end = np.zeros(count, np.int64)
     end[np.cumsum(np.where(rng.random(count) < 0.7, beats, rng.integers(1, beats + 1, count)))[:count].clip(max=count) - 1] = 1
     ends = np.flatnonzero(end)
@@ -84,6 +85,7 @@ def _stimulus(fmt: str, lanes: int, blocks: int, window: tuple[int, int] | None,
         one, other = rng.integers(0, 1 << width, (2, count))
         one, other = (np.where((code == (1 << width) - 1) & (rng.random(count) < 0.9), 5, code) for code in (one, other))
         high = ((1 << width) - 2,) * 2
+    meet(rng, ~np.isfinite(block.scale.table), one, other)
     # As many full blocks of the largest elements as there may be, or 40, of either sign; and at any scales.
     low, high_code = (int(which(np.where(special, 0, values))) for which in (np.argmin, np.argmax))
     most, least = (low, high_code) if -values[low] > values[high_code] else (high_code, low)

@@ -16,7 +16,7 @@ from .dot import Dot
 from .dot_lane import all_numbers, check_element, largest_of
 from .dot_round import DotRound, exponent_of
 
-__all__ = ["DESIGNS", "dot", "dot_round", "lengths_of", "sums", "values_of"]
+__all__ = ["DESIGNS", "dot", "dot_round", "lengths_of", "meet", "sums", "values_of"]
 
 
 @cache
@@ -50,6 +50,16 @@ def lengths_of(rng: np.random.Generator, count: int) -> tuple[npt.NDArray[np.int
     return first, last
 
 
+def meet(rng: np.random.Generator, special: npt.NDArray[np.bool_], *columns: npt.NDArray[np.int64]) -> None:
+    """Let codes that are no numbers meet, in one lane of one transaction in 200: the largest shifts there are."""
+    found, rows = np.flatnonzero(special), np.arange(40, len(columns[0]), 200)
+    if not len(found):
+        return
+    lanes = rng.integers(0, columns[0][0].size, len(rows))
+    for column in columns:
+        column.reshape(len(column), -1)[rows, lanes] = rng.choice(found, len(rows))
+
+
 def _golden(name: str, nan: bool, wide: bool, streams: Streams) -> Streams:
     i = streams["i"]
     values, special = values_of(name)
@@ -60,7 +70,7 @@ def _golden(name: str, nan: bool, wide: bool, streams: Streams) -> Streams:
 
 
 def _stimulus(name: str, lanes: int, depth: int, rng: np.random.Generator) -> Streams:
-    """Any codes, seldom one that is not a number, in short dot products, some of mostly zeros or of like magnitudes, often small;
+    """Any codes, seldom some that are not numbers, in short dot products, some of mostly zeros or of like magnitudes, often small;
     the largest sums of either sign."""
     values, special = values_of(name)
     size, count = len(values), 700
@@ -75,6 +85,7 @@ def _stimulus(name: str, lanes: int, depth: int, rng: np.random.Generator) -> St
     near = np.clip(rank[:, :, None] + rng.integers(-8, 9, (2, count, lanes)), 0, len(order) - 1)
     a, b = np.where(alike[:, None], order[near], [a, b])
     a = np.where(few[:, None] & (rng.random(a.shape) < 0.9), order[0], a)
+    meet(rng, special, a, b)
     largest, least = int(np.argmax(np.where(special, 0, values))), int(np.argmin(np.where(special, 0, values)))
     most = max((largest, least), key=lambda code: abs(values[code]))
     edge = min(depth, 300)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..design import Design, Streams
 from ..formats import Float, Top, get_scalar
-from .designs_dot import sums, values_of
+from .designs_dot import meet, sums, values_of
 from .dot_lane import all_numbers, check_element
 from .mac_exact import MOST, MacExact, sum_width
 from .mac_wide import MacWide, check_wide
@@ -40,6 +40,7 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
     pairs = every[:count]
     a, b = pairs // size, pairs % size
     a, b = (np.where(special[code] & (rng.random(count) < 0.7), code ^ size >> 2, code) for code in (a, b))
+    meet(rng, special, a, b)
     largest = int(np.argmax(np.where(special, 0, values)))
     least = int(np.argmin(np.where(special, 0, values)))
     lengths = rng.integers(1, 8, count)
