@@ -3,7 +3,7 @@
     python bench/mac_modes.py [--multiplier lut|dsp] [--family ecp5|ice40|gowin|nexus] [--sets | --orders N]
 
 Every row is synthesised by the recipe of the cost table. The members are the same generator with one mode; the units replaced are the
-cheapest of the catalogue for each format, as many as the mode has lanes, and a member where there is none. With ``--sets``, sets of modes
+cheapest of the catalogue for each format, as many as the mode has lanes, and a member where none is cheaper. With ``--sets``, sets of modes
 from the largest member on, each with the mode more that costs the fewest look-up tables. With ``--orders``, all modes and all but one,
 each numbered in N orders, as that moves what synthesis finds.
 """
