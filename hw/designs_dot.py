@@ -70,8 +70,8 @@ def _golden(name: str, nan: bool, wide: bool, streams: Streams) -> Streams:
 
 
 def _stimulus(name: str, lanes: int, depth: int, rng: np.random.Generator) -> Streams:
-    """Any codes, seldom some that are not numbers, in short dot products, some of mostly zeros or of like magnitudes, often small;
-    the largest sums of either sign."""
+    """Any codes, seldom some that are not numbers, in short dot products, some of mostly zeros, or of like magnitudes, often small, or in
+    which lanes cancel each other; the largest sums of either sign."""
     values, special = values_of(name)
     size, count = len(values), 700
     a, b = rng.integers(0, size, (2, count, lanes))
@@ -85,6 +85,12 @@ def _stimulus(name: str, lanes: int, depth: int, rng: np.random.Generator) -> St
     near = np.clip(rank[:, :, None] + rng.integers(-8, 9, (2, count, lanes)), 0, len(order) - 1)
     a, b = np.where(alike[:, None], order[near], [a, b])
     a = np.where(few[:, None] & (rng.random(a.shape) < 0.9), order[0], a)
+    opposed, places = (rng.random(count) < 0.1)[product], rng.permuted(np.tile(np.arange(lanes), (count, 1)), axis=1)
+    codes = {value: code for code, value in reversed(list(enumerate(values)))}
+    negative = np.array([codes.get(-value, code) for code, value in enumerate(values)])
+    for one, other in zip(places.T[:-1:2], places.T[1::2], strict=True):
+        rows = np.flatnonzero(opposed)
+        a[rows, other[rows]], b[rows, other[rows]] = a[rows, one[rows]], negative[b[rows, one[rows]]]
     meet(rng, special, a, b)
     largest, least = int(np.argmax(np.where(special, 0, values))), int(np.argmin(np.where(special, 0, values)))
     most = max((largest, least), key=lambda code: abs(values[code]))
