@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -79,6 +81,16 @@ def test_all_pairs_by_format(tmp_path: Path) -> None:
     rows = [line for line in report.read_text().splitlines() if line.startswith("| mac_")]
     assert rows == ["| mac_sm3_acc13_exact_lut | 64 | all |", "| mac_post3_acc26_exact_lut | 64 | all |",
                     "| mac_posit16_2_acc234_wide_lut | 500 | drawn |"]
+
+
+def test_unit_of_the_page(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "mac.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    name, count, luteq = done.stdout.split()
+    assert name == "mac_uint6_acc23_exact_lut" and int(count) > 100 and 0 < float(luteq) < 100
+    assert sorted(path.suffix for path in (tmp_path / "build" / "gen").iterdir()) == [".json", ".md", ".v"]
 
 
 def test_unknown_format_of_pairs(capsys: pytest.CaptureFixture[str]) -> None:
