@@ -31,7 +31,8 @@ def _golden(name: str, acc_width: int, streams: Streams) -> Streams:
 
 
 def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
-    """Any pair of codes, seldom no number, in short dot products, one of them given up, some going on; the largest sums of either sign."""
+    """Any pair of codes, seldom no number, of wide ones zero too, in short dot products, one of them given up, some going on; the largest
+    sums of either sign."""
     values, special = values_of(name)
     size = len(values)
     count = min(1500, max(400, 2 * size * size))
@@ -40,6 +41,9 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
     pairs = every[:count]
     a, b = pairs // size, pairs % size
     a, b = (np.where(special[code] & (rng.random(count) < 0.7), code ^ size >> 2, code) for code in (a, b))
+    if size > 256:
+        for column in (a, b):
+            column[rng.random(count) < 0.05] = np.flatnonzero(values == 0)[:1]
     meet(rng, special, a, b)
     largest = int(np.argmax(np.where(special, 0, values)))
     least = int(np.argmin(np.where(special, 0, values)))
