@@ -1,6 +1,8 @@
 """Exact dot product of numbers whose sums are too wide for one carry chain, one lane."""
 from __future__ import annotations
 
+from functools import cache
+from itertools import product
 from typing import TypeGuard
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed, unsigned
@@ -35,6 +37,23 @@ def largest_inside(fmt: Scaled, window: tuple[int, int]) -> int:
 def empty(fmt: Scaled, window: tuple[int, int]) -> int:
     """Bits of a product above the window's begin that are zero in each."""
     return max(0, 2 * spare(fmt) - window[0])
+
+
+@cache
+def filled(fmt: Scaled, window: tuple[int, int]) -> dict[int, range]:
+    """Bits between the lowest and the highest that products have, by the place where they meet the accumulator."""
+    lowest, largest = {}, {}
+    for significand, by in operands(fmt):
+        if significand:
+            lowest[by] = min(lowest.get(by, significand), significand & -significand)
+            largest[by] = max(largest.get(by, 0), significand)
+    found: dict[int, range] = {}
+    for one, other in product(lowest, repeat=2):
+        place, by = divmod(one + other, STEP)
+        low, high = ((values[one] * values[other] << by).bit_length() for values in (lowest, largest))
+        known = found.setdefault(place - window[0] // STEP, range(low - 1, high))
+        found[place - window[0] // STEP] = range(min(low - 1, known.start), max(high, known.stop))
+    return found
 
 
 def check_wide(name: object, depth: object, window: object) -> tuple[Scaled, tuple[int, int], int]:
@@ -230,8 +249,8 @@ class MacWide(wiring.Component):
         terms = []
         for at in range(width):
             k, low = divmod(begin + at, STEP)
-            near = [(there[k - j], low + STEP * j) for j in range(behind + 1) if k - j in there]
-            found = [here & word[bit] for here, bit in near if bit < len(word)]
+            near = [(k - j, low + STEP * j) for j in range(behind + 1) if k - j in there]
+            found = [there[step] & word[bit] for step, bit in near if bit in filled(self.fmt, self.window).get(step, ())]
             bit = Signal(name=f"bit_{n}_{at}")
             m.d.comb += bit.eq(Cat(found).any() if found else 0)
             terms.append(Term(0b0110, (bit, sign)))
