@@ -110,7 +110,7 @@ def operands(fmt: Scaled) -> tuple[tuple[int, int], ...]:
     """Significand and shift of each code without its sign. Their value is in units of the least over ``2 **`` :func:`spare`."""
     if isinstance(fmt, Float):
         codes = range(1 << fmt.width - fmt.signed)
-        return tuple((code & (1 << fmt.man) - 1 | (code >> fmt.man > 0) << fmt.man, max(code >> fmt.man, 1)) for code in codes)
+        return tuple((code & (1 << fmt.man) - 1 | (code >> fmt.man > 0) << fmt.man, max(code >> fmt.man, int(fmt.man > 0))) for code in codes)
     if isinstance(fmt, Exponent):
         return tuple((1, code) for code in range(1 << fmt.width))
     if isinstance(fmt, PowerOfRootTwo):
@@ -141,7 +141,8 @@ def parts(m: Module, fmt: Scaled, code: Value, name: str, register: Callable[[Va
     if isinstance(fmt, Float):
         normal = Signal(name=f"{name}_normal")
         m.d.comb += normal.eq(code[fmt.man:].any())
-        return Cat(code[:fmt.man], normal), Cat(code[fmt.man] | ~normal, code[fmt.man + 1:])
+        least = code[fmt.man] | ~normal if fmt.man else code[0]             # zero alone has no exponent then
+        return Cat(code[:fmt.man], normal), Cat(least, code[fmt.man + 1:])
     if isinstance(fmt, Exponent):
         return Const(1, 1), code
     if isinstance(fmt, PowerOfRootTwo):
