@@ -110,7 +110,8 @@ def operands(fmt: Scaled) -> tuple[tuple[int, int], ...]:
     """Significand and shift of each code without its sign. Their value is in units of the least over ``2 **`` :func:`spare`."""
     if isinstance(fmt, Float):
         codes = range(1 << fmt.width - fmt.signed)
-        return tuple((code & (1 << fmt.man) - 1 | (code >> fmt.man > 0) << fmt.man, max(code >> fmt.man, int(fmt.man > 0))) for code in codes)
+        least = int(fmt.man > 0)
+        return tuple((code & (1 << fmt.man) - 1 | (code >> fmt.man > 0) << fmt.man, max(code >> fmt.man, least)) for code in codes)
     if isinstance(fmt, Exponent):
         return tuple((1, code) for code in range(1 << fmt.width))
     if isinstance(fmt, PowerOfRootTwo):
