@@ -17,8 +17,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mantissa.fpga.cost import cost
-from mantissa.hw.designs_ternary import ternary_dot
 from mantissa.hw.array_widths import signed_width
+from mantissa.hw.designs_ternary import ternary_dot
 
 
 LANES = 8

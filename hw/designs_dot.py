@@ -32,6 +32,14 @@ def values_of(name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     return np.array([int(value) for value in added / least], dtype=object), ~np.isfinite(table)
 
 
+@cache
+def _negative(name: str) -> npt.NDArray[np.int64]:
+    """Code of the negative of each code, or itself where there is none."""
+    values = values_of(name)[0]
+    codes = {value: code for code, value in reversed(list(enumerate(values)))}
+    return np.array([codes.get(-value, code) for code, value in enumerate(values)])
+
+
 def sums(terms: npt.NDArray[Any], first: npt.NDArray[Any], last: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Sum of ``terms`` for each ``last``, from the latest ``first``."""
     starts, ends = np.flatnonzero(first), np.flatnonzero(last)
@@ -86,11 +94,9 @@ def _stimulus(name: str, lanes: int, depth: int, rng: np.random.Generator) -> St
     a, b = np.where(alike[:, None], order[near], [a, b])
     a = np.where(few[:, None] & (rng.random(a.shape) < 0.9), order[0], a)
     opposed, places = (rng.random(count) < 0.1)[product], rng.permuted(np.tile(np.arange(lanes), (count, 1)), axis=1)
-    codes = {value: code for code, value in reversed(list(enumerate(values)))}
-    negative = np.array([codes.get(-value, code) for code, value in enumerate(values)])
-    for one, other in zip(places.T[:-1:2], places.T[1::2], strict=True):
-        rows = np.flatnonzero(opposed)
-        a[rows, other[rows]], b[rows, other[rows]] = a[rows, one[rows]], negative[b[rows, one[rows]]]
+    rows = np.flatnonzero(opposed)
+    for one, other in zip(places[rows].T[:-1:2], places[rows].T[1::2], strict=True):
+        a[rows, other], b[rows, other] = a[rows, one], _negative(name)[b[rows, one]]
     meet(rng, special, a, b)
     largest, least = int(np.argmax(np.where(special, 0, values))), int(np.argmin(np.where(special, 0, values)))
     most = max((largest, least), key=lambda code: abs(values[code]))

@@ -1,16 +1,16 @@
 """Catalogue entries of exact multiplier-accumulators of one format, with their golden function."""
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..design import Design, Streams
 from ..formats import Float, Top, get_scalar
 from .designs_dot import meet, sums, values_of
-from .dot_lane import all_numbers, check_element
-from .mac_exact import MOST, MacExact, sum_width
+from .mac_exact import MOST, MacExact, check_mac, sum_width
 from .mac_wide import MacWide, check_wide
 
 __all__ = ["DESIGNS", "exact", "mac_exact", "mac_wide"]
@@ -26,7 +26,7 @@ def _golden(name: str, acc_width: int, streams: Streams) -> Streams:
     total, bad = (sums(column, i["first"], i["last"]) for column in (values[a] * values[b], (special[a] | special[b]).astype(np.int64)))
     half = 1 << acc_width - 1
     total = (total + half) % (2 * half) - half
-    flags = {} if all_numbers(check_element(name, "lut")) else {"nan": (bad > 0).astype(np.int64)}
+    flags = {"nan": (bad > 0).astype(np.int64)} if special.any() else {}
     return {"o": {"sum": total if acc_width > 63 else total.astype(np.int64), **flags}}
 
 
@@ -42,8 +42,9 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
     a, b = pairs // size, pairs % size
     a, b = (np.where(special[code] & (rng.random(count) < 0.7), code ^ size >> 2, code) for code in (a, b))
     if size > 256:
+        zero = np.flatnonzero(values == 0)[:1]
         for column in (a, b):
-            column[rng.random(count) < 0.05] = np.flatnonzero(values == 0)[:1]
+            column[rng.random(count) < 0.05] = zero
     meet(rng, special, a, b)
     largest = int(np.argmax(np.where(special, 0, values)))
     least = int(np.argmin(np.where(special, 0, values)))
@@ -63,7 +64,7 @@ def _stimulus(name: str, depth: int, rng: np.random.Generator) -> Streams:
 def mac_exact(fmt: str, *, depth: int = DEPTH, multiplier: str = "lut", cells: bool = True) -> Design:
     """Entry of a :class:`MacExact`, of carry cells or of their description."""
     params: dict[str, Any] = {"fmt": fmt, "depth": depth, "multiplier": multiplier, "cells": cells}
-    width = sum_width(check_element(fmt, multiplier), depth)
+    width = check_mac(fmt, depth, multiplier)[1]
     return Design(
         name=f"mac_{fmt}_acc{width}_exact_{multiplier}" + ("" if cells else "_portable"),
         summary=f"Exact multiplier-accumulator of {fmt} numbers, " + ("no DSP" if multiplier == "lut" else "one DSP")
@@ -88,8 +89,7 @@ def _golden_wide(name: str, window: tuple[int, int] | None, streams: Streams) ->
         terms = np.where((window[0] <= stored) & (stored < window[1]), np.sign(terms) * np.array(moved, dtype=object), 0)
         bad |= stored >= window[1]
     total, flags = (sums(column, i["first"], i["last"]) for column in (terms, bad.astype(np.int64)))
-    nan = window is not None or not all_numbers(check_element(name, "lut"))
-    return {"o": {"sum": total} | ({"nan": (flags > 0).astype(np.int64)} if nan else {})}
+    return {"o": {"sum": total} | ({"nan": (flags > 0).astype(np.int64)} if window is not None or special.any() else {})}
 
 
 def _stimulus_wide(name: str, depth: int, window: tuple[int, int] | None, rng: np.random.Generator) -> Streams:
@@ -117,19 +117,26 @@ def _stimulus_wide(name: str, depth: int, window: tuple[int, int] | None, rng: n
     return {"i": rows}
 
 
+@cache
+def _by_size(name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Codes of numbers other than zero, by magnitude; and the magnitudes."""
+    values, special = values_of(name)
+    found = np.flatnonzero(~special & (values != 0))
+    sizes = abs(values[found])
+    order = np.argsort(sizes, kind="stable")
+    return found[order], sizes[order].astype(np.float64)
+
+
 def _any_size(name: str, depth: int, rows: dict[str, np.ndarray], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """``rows`` with ``count`` codes of magnitudes of any size; carries through all segments: of the least with itself and its negative, or,
     where nothing is negative, of one after each power of two."""
-    values, special = values_of(name)
-    found = np.flatnonzero(~special & (values != 0))
-    found = found[np.argsort([abs(value) for value in values[found]], kind="stable")]
-    sizes = np.array([float(abs(values[code])) for code in found])
+    found, sizes = _by_size(name)
     for port in ("a", "b"):
         wanted = np.exp2(rng.uniform(0, np.log2(sizes[-1]) + 1, count))
         rows[port][:count] = found[np.minimum(np.searchsorted(sizes, wanted) + rng.integers(0, 2, count), len(found) - 1)]
     for n in range(0, count - 40, 97):
         rows["a"][n:n + 2], rows["b"][n:n + 2] = found[0], found[:2]
-    if min(values[found]) > 0:
+    if min(values_of(name)[0][found]) > 0:
         end = min(depth, len(found)) - 1
         rows["a"][:end + 1], rows["b"][:end + 1] = found[0], [*found[:end], found[0]]
         for port, at in (("first", 0), ("last", end)):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..design import Design, Streams
 from ..formats import get_scalar
+from .designs_dot import values_of
 from .designs_mac import DEPTH, _dots, _operands, _sums
 from .mac_power import MacPower, check_power, sum_width
 
@@ -17,10 +18,7 @@ __all__ = ["POWER", "mac_power", "power_weights"]
 
 def power_weights(name: str) -> npt.NDArray[Any]:
     """Integer weight of every code: its value over the unit, that of one step of the root where there is one."""
-    fmt = check_power(name)
-    table = get_scalar(name).table
-    unit = np.min(table[table > 0]) / (1 << getattr(fmt, "root_bits", 0))
-    return (table / unit).astype(np.int64)
+    return values_of(check_power(name).name)[0].astype(np.int64)
 
 
 def _golden(name: str, terms: int, acc_width: int, streams: Streams) -> Streams:

@@ -11,8 +11,7 @@ from .mac_e2m1 import STAGES as STAGES_E2M1
 from .mac_e2m1 import product as product_e2m1
 from .mac_exact_product import DSP, check_multiplier, largest_product, product, signed_terms
 from .mac_exact_unpack import Scaled, check_format, has_nan
-from .multiply_lut import default_groups, unsigned_rows
-from .multiply_rows import group, registered, split, total
+from .multiply_rows import grouped, registered
 from .number import named
 
 __all__ = ["Element", "Whole", "all_numbers", "check_element", "check_lanes", "lane", "largest_of"]
@@ -94,27 +93,16 @@ def _integers(m: Module, advance: Value, a: Value, b: Value, multiplier: str, ce
     if multiplier == "dsp":
         found = list(delayed(m, advance, (a.as_signed() * b.as_signed()).as_unsigned(), 1, f"{name}product"))
         return Summand([plain(bit) for bit in found[:-1]], plain(found[-1]), 1 << 2 * width - 2), Const(0, 1), 2
-    groups = default_groups(width)
-    rows = split(width, groups)
-    chains = [Chain(m, f"{name}rows_{n}", cells=cells) for n in range(groups)]
-    sums = [group(chain, list(a), list(b), part) for chain, part in zip(chains, rows, strict=True)]
-    if groups > 1:
-        sums = registered(m, advance, sums, f"{name}sums")
-        chains.append(Chain(m, f"{name}product", cells=cells))
+    rows, more = grouped(m, advance, a, b, name, signs=True, cells=cells)
     # What the rows' constants add is half of all there is: the top bit inverted is the sign.
-    *low, top = registered(m, advance, [total(chains[-1], [(part[0], found) for part, found in zip(rows, sums, strict=True)])],
-                           f"{name}whole")[0]
-    for chain in chains:
-        chain.close()
-    return Summand(low, inverted(*top.signals), 1 << 2 * width - 2), Const(0, 1), 2 + (groups > 1)
+    *low, top = registered(m, advance, [rows], f"{name}whole")[0]
+    return Summand(low, inverted(*top.signals), 1 << 2 * width - 2), Const(0, 1), 2 + more
 
 
 def _magnitudes(m: Module, advance: Value, fmt: Whole, a: Value, b: Value, multiplier: str, cells: bool,
                 name: str) -> tuple[Summand, Value, int]:
     """Of integers whose sign, if they have one, is apart."""
     width, negative = _bits(fmt), a[-1] ^ b[-1]
-    if isinstance(fmt, Int):
-        negative = Const(0, 1)
     if width == 1:
         return _bit(m, advance, fmt, a, b, negative, name), Const(0, 1), 1
     one, other = (delayed(m, advance, code[:width], 1, f"{name}{which}") for code, which in ((a, "a"), (b, "b")))
@@ -122,7 +110,7 @@ def _magnitudes(m: Module, advance: Value, fmt: Whole, a: Value, b: Value, multi
     if multiplier == "dsp":
         bits, stages = delayed(m, advance, one * other, 1, f"{name}product"), 2
     else:
-        found, more = unsigned_rows(m, advance, one, other, f"{name}product", cells=cells)
+        found, more = grouped(m, advance, one, other, f"{name}product_", signs=False, cells=cells)
         bits, stages = delayed(m, advance, Cat(term.value for term in found), 1, f"{name}whole"), 2 + more
     if isinstance(fmt, Int):
         return Summand([plain(bit) for bit in bits], ZERO, largest), Const(0, 1), stages

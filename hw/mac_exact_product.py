@@ -9,11 +9,11 @@ import numpy as np
 
 from ..formats import Posit, PowerOfRootTwo
 from .array_widths import delayed
-from .carry import ZERO, Chain, Term, both, plain
+from .carry import ZERO, Chain, Term, plain
 from .dot_sum import Summand
 from .mac_align import Bits, choose, lengths, shift
 from .mac_exact_unpack import Scaled, has_nan, has_sign, not_a_number, operands, parts, sign_of, spare, widest
-from .multiply_lut import unsigned_rows
+from .multiply_rows import group, grouped
 
 __all__ = ["DSP", "MULTIPLIERS", "Factors", "Product", "added", "check_multiplier", "factors", "largest_product", "magnitude", "moved",
            "multiplied", "product", "signed_terms", "significands", "unpack_stages", "unpacked", "whole"]
@@ -157,7 +157,7 @@ def significands(m: Module, advance: Value, fmt: Scaled, a: Value, b: Value, nam
                    (a[root] & b[root], fmt.root * fmt.root))
         return Cat(Cat(when for when, number in choices if number >> k & 1).any() for k in range(2 * fmt.root_bits + 3)), 0
     if len(b) > ROWS:
-        bits, stages = unsigned_rows(m, advance, a, b, name, cells=cells)
+        bits, stages = grouped(m, advance, a, b, f"{name}_", signs=False, cells=cells)
         return Cat(term.value for term in bits), stages
     return multiplied(m, a, b, name, cells=cells), 0
 
@@ -165,9 +165,7 @@ def significands(m: Module, advance: Value, fmt: Scaled, a: Value, b: Value, nam
 def multiplied(m: Module, a: Value, b: Value, name: str, *, cells: bool) -> Value:
     """Unsigned product, in rows of carry cells."""
     chain = Chain(m, name, cells=cells)
-    found = [both(bit, b[0]) for bit in a]
-    for j in range(1, len(b)):
-        found[j:] = map(plain, chain.add([both(bit, b[j]) for bit in a], found[j:], len(a) + 1))
+    found = group(chain, list(a), list(b), range(len(b)), signs=False)
     chain.close()
     return Cat(term.value for term in found)
 

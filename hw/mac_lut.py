@@ -8,8 +8,7 @@ from amaranth.lib.wiring import In, Out
 from .array_widths import check_accumulator, check_operand
 from .carry import Chain, inverted
 from .intake import accumulate, intake
-from .multiply_lut import default_groups
-from .multiply_rows import check_groups, group, registered, split, total
+from .multiply_rows import default_groups, check_groups, group, registered, split, total
 
 __all__ = ["MacLut"]
 

@@ -125,7 +125,7 @@ class MacPower(wiring.Component):
         total, _ = tree(m, advance, summands, "terms", cells=self.cells)
         assert total.carry is not None
         accumulate(m, advance, self.o, begin, [Chain(m, "sum", cells=self.cells, tied=True)], total.extended(self.acc_width),
-                   carry=total.carry if isinstance(total.carry, Term) else plain(total.carry))
+                   carry=total.carry)
         return m
 
     def _rooted(self, m: Module, advance: Value, a: Value, odd: Value, name: str) -> list[Value]:

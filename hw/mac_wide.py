@@ -42,17 +42,18 @@ def empty(fmt: Scaled, window: tuple[int, int]) -> int:
 @cache
 def filled(fmt: Scaled, window: tuple[int, int]) -> dict[int, range]:
     """Bits between the lowest and the highest that products have, by the place where they meet the accumulator."""
-    lowest, largest = {}, {}
+    most, shifts = widest(fmt)
+    largest = dict(zip(shifts.tolist(), most.tolist(), strict=True))
+    lowest: dict[int, int] = {}
     for significand, by in operands(fmt):
         if significand:
             lowest[by] = min(lowest.get(by, significand), significand & -significand)
-            largest[by] = max(largest.get(by, 0), significand)
     found: dict[int, range] = {}
     for one, other in product(lowest, repeat=2):
-        place, by = divmod(one + other, STEP)
+        place, by = divmod(one + other - window[0], STEP)
         low, high = ((values[one] * values[other] << by).bit_length() for values in (lowest, largest))
-        known = found.setdefault(place - window[0] // STEP, range(low - 1, high))
-        found[place - window[0] // STEP] = range(min(low - 1, known.start), max(high, known.stop))
+        known = found.get(place, range(low - 1, high))
+        found[place] = range(min(low - 1, known.start), max(high, known.stop))
     return found
 
 
@@ -246,11 +247,11 @@ class MacWide(wiring.Component):
                 m.d.comb += there[k].eq(place == k)
         sign = Signal(name=f"sign_{n}")
         m.d.comb += sign.eq(negative)
-        terms = []
+        terms, reached = [], filled(self.fmt, self.window)
         for at in range(width):
             k, low = divmod(begin + at, STEP)
             near = [(k - j, low + STEP * j) for j in range(behind + 1) if k - j in there]
-            found = [there[step] & word[bit] for step, bit in near if bit in filled(self.fmt, self.window).get(step, ())]
+            found = [there[step] & word[bit] for step, bit in near if bit in reached.get(step, ())]
             bit = Signal(name=f"bit_{n}_{at}")
             m.d.comb += bit.eq(Cat(found).any() if found else 0)
             terms.append(Term(0b0110, (bit, sign)))

@@ -1,35 +1,15 @@
 """Signed multiplier in look-up tables."""
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array_widths import check_operand
-from .carry import Chain, Term
-from .multiply_rows import check_groups, group, registered, split, total
+from .carry import Chain
+from .multiply_rows import check_groups, default_groups, group, registered, split, total
 
-__all__ = ["MultiplyLut", "default_groups", "unsigned_rows"]
-
-
-def default_groups(rows: int) -> int:
-    """Groups of about four rows: each row more is a look-up table's delay, each group more an adder."""
-    return max(1, min(-(-rows // 4), rows // 3))
-
-
-def unsigned_rows(m: Module, advance: Value, a: Value, b: Value, name: str, *, cells: bool) -> tuple[list[Term], int]:
-    """Unsigned product in groups of rows, a register after them if there are several; and how many stages that takes."""
-    groups = default_groups(len(b))
-    rows = split(len(b), groups)
-    chains = [Chain(m, f"{name}_rows_{n}", cells=cells) for n in range(groups)]
-    sums = [group(chain, list(a), list(b), part, signs=False) for chain, part in zip(chains, rows, strict=True)]
-    if groups > 1:
-        sums = registered(m, advance, sums, f"{name}_sums")
-        chains.append(Chain(m, f"{name}_total", cells=cells))
-    found = total(chains[-1], [(part[0], word) for part, word in zip(rows, sums, strict=True)])
-    for chain in chains:
-        chain.close()
-    return found, int(groups > 1)
+__all__ = ["MultiplyLut"]
 
 
 class MultiplyLut(wiring.Component):

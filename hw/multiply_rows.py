@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 
 from .carry import ONE, ZERO, Chain, Term, both, nand, plain
 
-__all__ = ["check_groups", "group", "registered", "split", "total"]
+__all__ = ["check_groups", "default_groups", "group", "grouped", "registered", "split", "total"]
 
 
 def check_groups(groups: object, rows: int) -> None:
@@ -17,6 +17,11 @@ def check_groups(groups: object, rows: int) -> None:
         raise TypeError(f"Groups must be an integer between 1 and {most} for {rows} rows, not {groups!r}")
     if not 1 <= groups <= most:
         raise ValueError(f"Groups must be an integer between 1 and {most} for {rows} rows, not {groups!r}")
+
+
+def default_groups(rows: int) -> int:
+    """Groups of about four rows: each row more is a look-up table's delay, each group more an adder."""
+    return max(1, min(-(-rows // 4), rows // 3))
 
 
 def split(rows: int, groups: int) -> list[range]:
@@ -85,3 +90,17 @@ def registered(m: Module, enable: Value, words: Sequence[Sequence[Term]], name: 
     bit = {id(signal): later[n] for n, signal in enumerate(signals)}
     return [[Term(term.table, tuple(bit[id(signal)] for signal in term.signals)) for term in word] for word in words]
 
+
+def grouped(m: Module, enable: Value, a: Value, b: Value, name: str, *, signs: bool, cells: bool) -> tuple[list[Term], int]:
+    """What :func:`total` makes of :func:`default_groups`, a register after them if there are several; and how many stages that takes."""
+    groups = default_groups(len(b))
+    rows = split(len(b), groups)
+    chains = [Chain(m, f"{name}rows_{n}", cells=cells) for n in range(groups)]
+    sums = [group(chain, list(a), list(b), part, signs=signs) for chain, part in zip(chains, rows, strict=True)]
+    if groups > 1:
+        sums = registered(m, enable, sums, f"{name}sums")
+        chains.append(Chain(m, f"{name}total", cells=cells))
+    found = total(chains[-1], [(part[0], word) for part, word in zip(rows, sums, strict=True)])
+    for chain in chains:
+        chain.close()
+    return found, int(groups > 1)
